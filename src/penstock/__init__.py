@@ -1,0 +1,1 @@
+"""penstock: message queues and background tasks, from two threads to a fleet."""

@@ -1,0 +1,1 @@
+"""Brokers: custody of messages until they are settled."""

@@ -1,0 +1,1 @@
+"""Where exchanges happen: storage engines that brokers and result stores share."""

@@ -1,0 +1,156 @@
+"""What brokers carry: messages, leases, settlements, result records. Values only, no I/O.
+
+They are msgspec structs: frozen, slotted, and made in a tenth of the time that a frozen
+dataclass takes, which counts where every task makes several.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+__all__ = [
+    "Again",
+    "Dead",
+    "DeadLetter",
+    "Done",
+    "Lease",
+    "Message",
+    "Record",
+    "Settlement",
+    "new_id",
+]
+
+_COUNTER_BITS = 42
+_COUNTER_MASK = (1 << _COUNTER_BITS) - 1
+
+
+def _fresh_counter() -> itertools.count[int]:
+    # A random start below half of the range: ids of two processes in one millisecond differ in
+    # 74 random-or-counted bits, and counting up keeps a process's own ids in order.
+    return itertools.count(int.from_bytes(os.urandom(5)) << 1)
+
+
+_prefix = int.from_bytes(os.urandom(4))
+_counter = _fresh_counter()
+
+
+def _after_fork() -> None:
+    global _prefix, _counter  # noqa: PLW0603 - a child that shared these would repeat our ids
+    _prefix = int.from_bytes(os.urandom(4))
+    _counter = _fresh_counter()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def new_id() -> str:
+    """A new id: a UUID of version 7, so that ids made later sort later.
+
+    Order matters for speed only: indexes on ids then grow at their right edge, and a million
+    waiting messages cost no more per insert than a thousand.
+    """
+    ms = time.time_ns() // 1_000_000
+    tail = ((next(_counter) & _COUNTER_MASK) << 32) | _prefix  # 74 bits: 12 + 62
+    digits = f"{ms:012x}7{(tail >> 62) & 0xFFF:03x}{0x8000000000000000 | (tail & 0x3FFFFFFFFFFFFFFF):016x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message: what is sent, to which queue, and when it may run.
+
+    ``headers`` and ``body`` belong to the wire format; to brokers the body is bytes. ``key`` names
+    the *publication*: leases, attempts and settlement belong to it, not to ``id``, for a task id
+    may be sent twice (a retry keeps its id). ``properties`` holds what an AMQP-like envelope says
+    besides headers (``content_type`` and the like); empty means Celery's defaults for JSON.
+    """
+
+    id: str
+    queue: str
+    headers: Mapping[str, Any]
+    body: bytes
+    priority: int = 0
+    ready_at: float = 0.0  # wall time from which it may run; 0: at once
+    expires_at: float | None = None  # wall time from which it must not start
+    key: str = msgspec.field(default_factory=new_id)
+    properties: Mapping[str, Any] = {}
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The timed right to work on one message.
+
+    ``fence`` is new with each lease of a publication and grows; every write names it, and a stale
+    one is refused. ``attempt`` counts the leases of this publication (1 first), ``deaths`` those
+    of them that ended because their holder died or let them run out. ``until`` is the end by the
+    broker's own clock: to be compared with nothing but other leases of that broker.
+    """
+
+    message: Message
+    attempt: int
+    until: float
+    fence: int
+    deaths: int = 0
+    revoked: bool = False  # its id was revoked before this claim
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One state of one task, as a result store keeps it.
+
+    ``document`` is the result document of the wire format. ``key`` and ``attempt`` say which run
+    wrote it: a store refuses a lower attempt of the same publication, anything after a final
+    record of the same publication, and anything from an older publication after a final one.
+    """
+
+    id: str
+    state: str
+    document: bytes
+    key: str = ""
+    attempt: int = 0
+    final: bool = False
+    ttl: float | None = None  # seconds to keep it; None: for ever
+
+
+class Done(msgspec.Struct, frozen=True):
+    """The message has been dealt with and never comes back."""
+
+    lease: Lease
+    record: Record | None = None
+
+
+class Again(msgspec.Struct, frozen=True):
+    """The lease ends and ``message`` takes the place of the leased one, at wall time ``at``.
+
+    With the same ``key`` it is the same publication that goes back, to the head of its queue;
+    with another one it is a new publication (a retry) at the tail.
+    """
+
+    lease: Lease
+    message: Message
+    at: float = 0.0
+    record: Record | None = None
+
+
+class Dead(msgspec.Struct, frozen=True):
+    """The message is kept aside, with the reason, until somebody replays or drops it."""
+
+    lease: Lease
+    reason: str
+    record: Record | None = None
+
+
+Settlement = Done | Again | Dead
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that was kept aside."""
+
+    message: Message
+    reason: str
+    attempts: int
+    dead_at: float  # wall time

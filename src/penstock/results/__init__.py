@@ -1,0 +1,1 @@
+"""Result stores: states and results by task id."""

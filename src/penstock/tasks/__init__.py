@@ -1,0 +1,1 @@
+"""Tasks: functions sent through a broker, and what comes back."""

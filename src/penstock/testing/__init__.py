@@ -1,0 +1,1 @@
+"""What test suites (ours, and those of other brokers and applications) build on."""

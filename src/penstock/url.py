@@ -1,0 +1,62 @@
+"""Broker and store addresses: parsed once, never shown with their password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from penstock.errors import ConfigError
+
+__all__ = ["Url"]
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """``scheme://user:password@host:port/path?option=value``, with the password masked in text."""
+
+    scheme: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    host: str | None = None
+    port: int | None = None
+    path: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    raw: str = field(default="", repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str | Url) -> Url:
+        """Read an address; raises ConfigError (without the address's password) when it is none."""
+        if isinstance(text, Url):
+            return text
+        scheme, separator, _ = text.partition("://")
+        if not separator or not scheme:
+            raise ConfigError(
+                "a broker or result store is named by a URL such as sqlite:///penstock.db "
+                "or redis://host:6379/0; this text has no scheme:// at its beginning"
+            )
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"the {scheme}:// URL cannot be read: {error}") from None
+        return cls(
+            scheme=scheme.lower(),
+            user=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            host=parts.hostname,
+            port=port,
+            path=unquote(parts.path),
+            options=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            raw=text,
+        )
+
+    def __str__(self) -> str:
+        """The address with ``**`` for its password, as banners and logs may show it."""
+        login = ""
+        if self.user is not None or self.password is not None:
+            mask = ":**" if self.password is not None else ""
+            login = f"{self.user or ''}{mask}@"
+        where = self.host or ""
+        if self.port is not None:
+            where += f":{self.port}"
+        return f"{self.scheme}://{login}{where}{self.path}"

@@ -1,0 +1,1 @@
+"""The worker: a supervisor, a zygote and executors."""
