@@ -1,0 +1,134 @@
+# `make` lists what there is. Everything happens in ./.venv, made on first use and brought up to
+# date when pyproject.toml changes; needed beforehand: python3 (3.11 or newer, with venv and pip),
+# a C compiler, and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+SEEDS ?= 200
+EXAMPLES ?= 5000
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL: # one environment, and tests that measure
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  PYTEST="-x -k lease" goes to pytest; SEEDS=$(SEEDS) and EXAMPLES=$(EXAMPLES) are the defaults.'
+
+# --- for users --------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(VENV)/.core ## run the tutorial job on the embedded queue, kill a worker, count what happened
+	@$(BIN)/penstock demo
+
+# --- the whole --------------------------------------------------------------------------------
+
+.PHONY: test
+test: static $(VENV)/.test ## everything that must pass: static checks, then all tests (what CI runs)
+	@$(BIN)/pytest $(PYTEST)
+
+.PHONY: check
+check: static unit ## the quick half: format, lint, types, architecture, unit tests
+
+# --- static -----------------------------------------------------------------------------------
+
+.PHONY: fmt
+fmt: $(VENV)/.dev ## rewrite the code as ruff formats it, with what it can mend
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: lint
+lint: $(VENV)/.dev ## format and lint, as it stands
+	@$(BIN)/ruff format --check --quiet --diff .
+	@$(BIN)/ruff check --quiet .
+
+.PHONY: types
+types: $(VENV)/.dev ## mypy, strict, over src
+	@$(BIN)/mypy --no-error-summary
+
+.PHONY: layers
+layers: $(VENV)/.dev ## imports go from higher layers to lower ones only
+	@$(BIN)/lint-imports --no-logo > $(VENV)/layers.log || { cat $(VENV)/layers.log; exit 1; }
+
+.PHONY: static
+static: lint types layers
+
+# --- tests, part by part ----------------------------------------------------------------------
+
+.PHONY: unit
+unit: $(VENV)/.test ## unit tests: no I/O, no sleep
+	@$(BIN)/pytest tests/unit $(PYTEST)
+
+.PHONY: conformance
+conformance: $(VENV)/.test ## the published suite, on every broker and result store
+	@$(BIN)/pytest tests/conformance $(PYTEST)
+
+.PHONY: simulate
+simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make simulate SEEDS=1000
+	@PENSTOCK_SEEDS=$(SEEDS) $(BIN)/pytest tests/simulation --timeout=0 $(PYTEST)
+
+.PHONY: faults
+faults: $(VENV)/.test ## real processes, killed and stopped while they work
+	@$(BIN)/pytest tests/faults $(PYTEST)
+
+# Hypothesis marks each of its tests; here they get more examples and no time limit.
+.PHONY: fuzz
+fuzz: $(VENV)/.test ## the property tests, long: make fuzz EXAMPLES=100000
+	@$(BIN)/python tests/fuzz.py $(EXAMPLES) $(PYTEST)
+
+.PHONY: docs
+docs: $(VENV)/.test ## run the documentation's code and follow its links
+	@$(BIN)/pytest tests/docs $(PYTEST)
+
+.PHONY: bench
+bench: $(BENCH_VENV)/.ready ## measure, rival libraries beside ours: make bench ONLY=tasks
+	@for script in benchmarks/$(or $(ONLY),[a-z]*).py; do \
+		echo "== $$script"; $(BENCH_VENV)/bin/python $$script || exit; \
+	done
+
+# --- change notes and rubbish -----------------------------------------------------------------
+
+.PHONY: changelog
+changelog: $(VENV)/.dev ## show the change notes of the next release
+	@$(BIN)/towncrier build --draft --version next
+
+.PHONY: clean
+clean: ## remove the environments, caches and builds
+	rm -rf $(VENV) $(BENCH_VENV) build dist src/*.egg-info
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- environments: a stamp says which parts of pyproject.toml are installed -----------------------
+
+$(BIN)/python:
+	@echo "making $(VENV)" >&2
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	@echo "installing penstock" >&2
+	@$(BIN)/python $(PIP_INSTALL) --editable .
+	@touch $@
+
+# What needs more has the core as well, so its stamp is set too and nothing is installed twice.
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo "installing penstock with what the tests need" >&2
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[test]'
+	@touch $(VENV)/.core $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "installing penstock with what the checks need" >&2
+	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,dev]'
+	@touch $(VENV)/.core $(VENV)/.test $@
+
+$(BENCH_VENV)/.ready: pyproject.toml $(wildcard benchmarks/requirements.txt)
+	@echo "making $(BENCH_VENV), with the libraries that are measured beside ours" >&2
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python $(PIP_INSTALL) --editable . $(if $(wildcard benchmarks/requirements.txt),-r benchmarks/requirements.txt)
+	@touch $@
