@@ -1,0 +1,153 @@
+"""The supervisor's dealings with broker and result store: one round trip for all that gathered.
+
+Settlements and records gather here while the supervisor does other things; :meth:`exchange`
+carries them over, together with the next claim. When the broker is away everything stays here,
+in order, and is tried again after a pause with jitter: leases that end meanwhile are refused by
+their fence, so trying again is always safe.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from penstock.clock import Clock
+from penstock.errors import Unavailable, Uncertain
+from penstock.message import Again, Dead, Done, Lease, Message, Record, Settlement
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from penstock.brokers.base import Broker
+    from penstock.results.base import ResultStore
+
+__all__ = ["Custody"]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+class Custody:
+    """Touched only by the supervisor's loop."""
+
+    def __init__(
+        self, *, broker: Broker, store: ResultStore, ttl: float, clock: Clock, log: Logger
+    ) -> None:
+        self._broker = broker
+        self._store = store
+        self._ttl = ttl
+        self._clock = clock
+        self._log = log
+        self._atomic = broker.keeps_records_of(store)
+        self._settlements: list[Settlement] = []
+        self._records: list[Record] = []
+        self._messages: list[Message] = []
+        self._pause = 0.0
+        self._again_at = 0.0  # monotonic
+        self.lost = 0
+
+    @property
+    def pending(self) -> bool:
+        """True when something waits to be carried over."""
+        return bool(self._settlements or self._records or self._messages)
+
+    @property
+    def resting(self) -> float:
+        """Seconds until the broker may be asked again; 0 when it may be now."""
+        return max(0.0, self._again_at - self._clock.monotonic()) if self._pause else 0.0
+
+    def settle(self, settlement: Settlement) -> None:
+        """Carry this over with the next exchange."""
+        if settlement.record is not None and not self._atomic:
+            self._records.append(settlement.record)
+            settlement = _without_record(settlement)
+        self._settlements.append(settlement)
+
+    def store(self, record: Record) -> None:
+        """Store a state that settles nothing."""
+        self._records.append(record)
+
+    def publish(self, message: Message, record: Record | None) -> None:
+        """Send a message that replaces nothing: the retry of a task acknowledged early."""
+        if record is not None:
+            self._records.append(record)
+        self._messages.append(message)
+
+    def exchange(self, queues: Sequence[str], limit: int) -> list[Lease]:
+        """Carry over what gathered and claim up to ``limit``; nothing while the broker is away."""
+        if self.resting:
+            return []
+        try:
+            leases = self._exchange(queues, limit)
+        except (Unavailable, Uncertain) as error:
+            self._rest(error)
+            return []
+        if self._pause:
+            self._log.info("The broker is back.")
+            self._pause = 0.0
+        return leases
+
+    def _exchange(self, queues: Sequence[str], limit: int) -> list[Lease]:
+        # Records before settlements: a crash between the two repeats the task, never its result.
+        if self._records:
+            self._store.put(self._records)
+            self._records = []
+        if self._messages:
+            self._broker.publish(self._messages)
+            self._messages = []
+        lost, leases = self._broker.settle_and_lease(self._settlements, queues, limit, self._ttl)
+        self._settlements = []
+        self._note_lost(lost)
+        return leases
+
+    def _note_lost(self, lost: Iterable[Settlement]) -> None:
+        for settlement in lost:
+            self.lost += 1
+            message = settlement.lease.message
+            self._log.warning(
+                "The lease on task %s was lost before it was settled; what it did is not stored",
+                message.id,
+            )
+
+    def settle_now(self, leases: Sequence[Lease]) -> list[Lease]:
+        """Acknowledge before the run; gives the leases that were still held.
+
+        Raises Unavailable or Uncertain; then none of them may run.
+        """
+        lost = self._broker.settle([Done(lease) for lease in leases])
+        gone = {settlement.lease.message.key for settlement in lost}
+        return [lease for lease in leases if lease.message.key not in gone]
+
+    def extend(self, leases: Sequence[Lease]) -> set[str]:
+        """Renew leases; gives the keys of those that are still held."""
+        try:
+            return {lease.message.key for lease in self._broker.extend(leases, self._ttl)}
+        except (Unavailable, Uncertain) as error:
+            self._rest(error)
+            return {lease.message.key for lease in leases}
+
+    def tend(self) -> float | None:
+        """Do the broker's upkeep; gives the seconds until the next."""
+        if self.resting:
+            return self.resting
+        try:
+            return self._broker.tend()
+        except (Unavailable, Uncertain) as error:
+            self._rest(error)
+            return self._pause
+
+    def _rest(self, error: Exception) -> None:
+        if not self._pause:
+            self._log.error("The broker is away, trying again: %s", error)
+        self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, self._pause * 2))
+        self._again_at = self._clock.monotonic() + self._pause * random.uniform(0.5, 1.0)
+
+
+def _without_record(settlement: Settlement) -> Settlement:
+    match settlement:
+        case Done():
+            return Done(settlement.lease)
+        case Again():
+            return Again(settlement.lease, settlement.message, settlement.at)
+        case Dead():
+            return Dead(settlement.lease, settlement.reason)

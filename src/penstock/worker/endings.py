@@ -1,0 +1,151 @@
+"""How runs end, and what is written then: every way in one place.
+
+Each method takes a work that left its executor and leaves a settlement with the custody. A work
+that lost its lease writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from penstock.errors import TimeLimitExceeded, WorkerLostError
+from penstock.message import Again, Dead, Done, Message, Record, new_id
+from penstock.worker.crew import Verdict, Work
+from penstock.worker.processes import status_text
+from penstock.worker.triage import ALONE_HEADER, CRASHES_HEADER, DEATHS_HEADER, Triage
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from penstock.worker.custody import Custody
+    from penstock.worker.protocol import Finished, Progress, Rejected, Retried
+
+__all__ = ["Endings"]
+
+
+class Endings:
+    """Stateless but for its collaborators."""
+
+    def __init__(
+        self,
+        *,
+        custody: Custody,
+        triage: Triage,
+        crash_limit: int,
+        result_ttl: float | None,
+        log: Logger,
+    ) -> None:
+        self._custody = custody
+        self._triage = triage
+        self._crash_limit = crash_limit
+        self._result_ttl = result_ttl
+        self._log = log
+
+    # --- told by the executor ------------------------------------------------------------
+
+    def finished(self, work: Work, reply: Finished) -> None:
+        """It returned or raised: settled for good."""
+        self._settle(work, self._record(work, reply.state, reply.document, final=True))
+
+    def retried(self, work: Work, reply: Retried) -> None:
+        """It asked to run again: the old publication ends and the new one begins, in one step."""
+        record = self._record(work, "RETRY", reply.document, final=False)
+        self._again(work, reply.message, reply.message.ready_at, record)
+
+    def rejected(self, work: Work, reply: Rejected) -> None:
+        """It refused its message: to the tail of the queue, or aside."""
+        record = self._record(work, "FAILURE", reply.document, final=True)
+        if reply.requeue:  # as a new publication at the tail: at the head it would spin
+            self._again(work, msgspec.structs.replace(work.lease.message, key=new_id()))
+        elif work.settled or work.lost:
+            self._settle(work, record)
+        else:
+            self._custody.settle(Dead(work.lease, reply.reason, record))
+
+    def progress(self, work: Work, reply: Progress) -> None:
+        """It told a state on its way."""
+        record = self._record(work, reply.state, reply.document, final=False)
+        if record is not None and not work.lost:
+            self._custody.store(record)
+
+    # --- cut short -----------------------------------------------------------------------
+
+    def interrupted(self, work: Work, status: int, *, alone: bool) -> None:
+        """Its executor is gone: by our own verdict, or it crashed."""
+        if work.verdict is Verdict.TIME_LIMIT:
+            error = TimeLimitExceeded(work.hard_limit)
+            self._settle(work, self._triage.failure(work.lease, error))
+        elif work.verdict is Verdict.TERMINATED:
+            self.revoked(work, "terminated")
+        elif work.verdict is Verdict.CUT_OFF:
+            self.hand_back([work])
+        else:
+            self._crashed(work, status, alone=alone)
+
+    def _crashed(self, work: Work, status: int, *, alone: bool) -> None:
+        headers = dict(work.lease.message.headers)
+        crashes = headers.get(CRASHES_HEADER, 0) + (1 if alone else 0)
+        why = f"its executor died {crashes} times while running it, last by {status_text(status)}"
+        if work.settled:  # at most once: there is no second run
+            self._settle(work, self._triage.failure(work.lease, WorkerLostError(why)))
+        elif crashes >= self._crash_limit:
+            self._log.error("Task %s is a dead letter: %s", work.header.id, why)
+            record = self._triage.failure(work.lease, WorkerLostError(why))
+            self._custody.settle(Dead(work.lease, why, record))
+        else:
+            headers |= {CRASHES_HEADER: crashes} if alone else {ALONE_HEADER: True}
+            self._again(work, msgspec.structs.replace(work.lease.message, headers=headers))
+
+    def orphaned(self, works: Iterable[Work]) -> None:
+        """The zygote died, and every executor with it: counted as a worker's death."""
+        for work in works:
+            headers = dict(work.lease.message.headers)
+            headers[DEATHS_HEADER] = headers.get(DEATHS_HEADER, 0) + 1
+            self._again(work, msgspec.structs.replace(work.lease.message, headers=headers))
+
+    def revoked(self, work: Work, why: str = "revoked") -> None:
+        """It was revoked before its run, or terminated in it."""
+        message = work.lease.message
+        self._settle(work, self._triage.revoked(message, work.lease.attempt, why))
+
+    def hand_back(self, works: Iterable[Work]) -> None:
+        """Not run, or cut off by a stop: back to the head of its queue, nothing counted."""
+        for work in works:
+            self._again(work, work.lease.message)
+
+    # --- what is written -----------------------------------------------------------------
+
+    def _settle(self, work: Work, record: Record | None) -> None:
+        if work.lost:
+            self._log.warning("Task %s lost its lease; its result is dropped", work.header.id)
+        elif not work.settled:
+            self._custody.settle(Done(work.lease, record))
+        elif record is not None:
+            self._custody.store(record)
+
+    def _again(
+        self, work: Work, message: Message, at: float = 0.0, record: Record | None = None
+    ) -> None:
+        if work.settled:  # acknowledged before the run: only a retry sends it once more
+            if message.key != work.lease.message.key:
+                self._custody.publish(message, record)
+        elif not work.lost:
+            self._custody.settle(Again(work.lease, message, at, record))
+
+    def _record(
+        self, work: Work, state: str, document: bytes | None, *, final: bool
+    ) -> Record | None:
+        if document is None:
+            return None
+        return Record(
+            id=work.header.id,
+            state=state,
+            document=document,
+            key=work.lease.message.key,
+            attempt=work.lease.attempt,
+            final=final,
+            ttl=self._result_ttl,
+        )

@@ -1,0 +1,107 @@
+"""From leases to works: triage, rate limits, and acknowledging early where a task wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from penstock.clock import Clock
+from penstock.errors import ConfigError, Unavailable, Uncertain
+from penstock.message import Again, Dead, Lease, Settlement
+from penstock.worker.crew import Work
+from penstock.worker.limits import RateLimit, parse_rate
+from penstock.worker.triage import ALONE_HEADER, Triage
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from penstock.wire.task import Header
+    from penstock.worker.custody import Custody
+    from penstock.worker.protocol import TaskPolicy
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """Touched only by the supervisor's loop."""
+
+    def __init__(
+        self,
+        *,
+        custody: Custody,
+        triage: Triage,
+        new_tag: Callable[[], int],
+        clock: Clock,
+        log: Logger,
+    ) -> None:
+        self._custody = custody
+        self._triage = triage
+        self._new_tag = new_tag
+        self._clock = clock
+        self._log = log
+        self._rates = self._rate_limits()
+
+    def _rate_limits(self) -> dict[str, RateLimit]:
+        limits = {}
+        for name, task in self._triage.tasks.items():
+            try:
+                rate = parse_rate(task.rate_limit)
+            except ConfigError as error:
+                raise ConfigError(f"task {name}: {error}") from error
+            if rate is not None:
+                limits[name] = RateLimit(rate)
+        return limits
+
+    def receive(self, leases: list[Lease]) -> list[Work]:
+        """The works to hand to executors, in order; the rest is settled with its reason."""
+        works = [work for lease in leases if (work := self._sort(lease)) is not None]
+        early = [work for work in works if not work.policy.acks_late]
+        refused = self._acknowledge(early) if early else set()
+        return [work for work in works if work.tag not in refused]
+
+    def _sort(self, lease: Lease) -> Work | None:
+        sorted_out = self._triage.sort(lease)
+        if not isinstance(sorted_out, tuple):
+            self._turn_away(sorted_out)
+            return None
+        header, policy = sorted_out
+        pause = self._pause(header.task, lease)
+        if pause:  # back to the broker until its moment: durable, and nothing waits behind it
+            self._custody.settle(Again(lease, lease.message, self._clock.wall() + pause))
+            return None
+        self._log.info("Received task: %s[%s]", header.task, header.id)
+        return self._work(lease, header, policy)
+
+    def _work(self, lease: Lease, header: Header, policy: TaskPolicy) -> Work:
+        return Work(
+            tag=self._new_tag(),
+            lease=lease,
+            header=header,
+            policy=policy,
+            since=self._clock.monotonic(),
+            alone=bool(lease.message.headers.get(ALONE_HEADER)),
+        )
+
+    def _pause(self, task: str, lease: Lease) -> float:
+        limit = self._rates.get(task)
+        return limit.admit(lease.message.key, self._clock.monotonic()) if limit else 0.0
+
+    def _turn_away(self, settlement: Settlement) -> None:
+        task_id = settlement.lease.message.id
+        if isinstance(settlement, Dead):
+            self._log.error("Task %s is a dead letter: %s", task_id, settlement.reason)
+        else:
+            self._log.info("Task %s is not run: it was revoked or has expired", task_id)
+        self._custody.settle(settlement)
+
+    def _acknowledge(self, works: list[Work]) -> set[int]:
+        """Settle before the run (at most once); gives the tags of those that must not run."""
+        try:
+            held = self._custody.settle_now([work.lease for work in works])
+        except (Unavailable, Uncertain) as error:
+            self._log.error("Cannot acknowledge before the run, not running: %s", error)
+            return {work.tag for work in works}  # their leases run out, others see to them
+        kept = {lease.message.key for lease in held}
+        for work in works:
+            work.settled = True
+        return {work.tag for work in works if work.lease.message.key not in kept}

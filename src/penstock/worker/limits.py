@@ -1,0 +1,99 @@
+"""Rate limits, per task and worker, and time limits of runs."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from penstock.errors import ConfigError
+from penstock.worker.crew import Verdict, Work
+
+__all__ = ["RateLimit", "TimeLimits", "parse_rate"]
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_MOST_RESERVED = 100_000
+
+
+def parse_rate(text: str | float | None) -> float | None:
+    """Tasks a second from Celery's ``10/s``, ``100/m``, ``5/h`` or a number; None: no limit.
+
+    Raises ConfigError.
+    """
+    if text is None or text == "":
+        return None
+    number, _, unit = str(text).partition("/")
+    try:
+        rate = float(number) / _UNITS[unit.strip() or "s"]
+    except (ValueError, KeyError):
+        raise ConfigError(
+            f"rate_limit {text!r} is not a number of tasks per s, m or h, such as '10/m'"
+        ) from None
+    return rate if rate > 0 else None
+
+
+class RateLimit:
+    """Even spacing: each message reserves the next free moment and may run from then on."""
+
+    def __init__(self, rate: float) -> None:
+        self._interval = 1.0 / rate
+        self._next = 0.0
+        self._reserved: dict[str, float] = {}
+
+    def admit(self, key: str, now: float) -> float:
+        """Seconds until the publication ``key`` may run; 0: it may run now.
+
+        It keeps its reserved moment when it is asked for again.
+        """
+        at = self._reserved.get(key)
+        if at is None:
+            at = max(now, self._next)
+            self._next = at + self._interval
+        if at <= now:
+            self._reserved.pop(key, None)
+            return 0.0
+        if len(self._reserved) >= _MOST_RESERVED:  # moments of messages that others took
+            self._reserved = {k: t for k, t in self._reserved.items() if t > now}
+        self._reserved[key] = at
+        return at - now
+
+
+class TimeLimits:
+    """Watches the runs that have limits, from the moment the executor says they began."""
+
+    def __init__(self, kill: Callable[[int, int], None]) -> None:
+        self._kill = kill  # slot, signal
+        self._runs: dict[int, tuple[Work, int]] = {}
+
+    def watch(self, work: Work, slot: int) -> None:
+        """A run with limits began in that slot."""
+        if work.hard_limit or work.soft_limit:
+            self._runs[work.tag] = (work, slot)
+
+    def forget(self, work: Work) -> None:
+        """It ended."""
+        self._runs.pop(work.tag, None)
+
+    def next(self) -> float | None:
+        """When the next limit is reached (monotonic), or None."""
+        return min((_due(work) for work, _ in self._runs.values()), default=None)
+
+    def enforce(self, now: float) -> list[Work]:
+        """Signal what is over its soft limit, kill what is over its hard one; gives the killed."""
+        killed = []
+        for work, slot in list(self._runs.values()):
+            begun = work.begun_at or now
+            if work.hard_limit and now >= begun + work.hard_limit:
+                work.verdict = Verdict.TIME_LIMIT
+                self.forget(work)
+                self._kill(slot, signal.SIGKILL)
+                killed.append(work)
+            elif work.soft_limit and not work.soft_sent and now >= begun + work.soft_limit:
+                work.soft_sent = True
+                self._kill(slot, signal.SIGUSR1)
+        return killed
+
+
+def _due(work: Work) -> float:
+    soft = work.soft_limit if not work.soft_sent else None
+    limits = [limit for limit in (work.hard_limit, soft) if limit]
+    return (work.begun_at or 0.0) + min(limits, default=float("inf"))

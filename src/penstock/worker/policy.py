@@ -1,0 +1,88 @@
+"""How much to claim and who gets it: functions without I/O that say what to do.
+
+An idle executor never waits behind a busy one. Tasks that take long are handed over one at a
+time; short ones some milliseconds of work ahead, so that no executor idles during a round trip
+to the broker. What sits behind a task that turns out to be long is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from penstock.worker.crew import Crew, Slot, Work
+
+__all__ = ["Pace", "assignments", "overdue", "room", "stuck"]
+
+AHEAD = 0.008  # seconds of work that one executor may have ahead of it
+MOST_AHEAD = 128  # tasks
+PATIENCE = 0.010  # seconds without a reply before what is behind a task is taken back
+KEEP_WAITING = 0.25  # seconds before what no executor here can take goes back to the broker
+
+
+class Pace:
+    """How long tasks take here: an exponentially weighted mean of run times, in seconds."""
+
+    _WEIGHT = 0.2
+
+    def __init__(self) -> None:
+        self.mean: float | None = None
+
+    def add(self, runtime: float) -> None:
+        """Note one run."""
+        mean = self.mean
+        self.mean = runtime if mean is None else mean + self._WEIGHT * (runtime - mean)
+
+    def ahead(self) -> int:
+        """How many tasks an executor may hold besides those it runs."""
+        if self.mean is None:
+            return 0
+        return min(MOST_AHEAD, int(AHEAD / max(self.mean, 1e-6)))
+
+
+def room(crew: Crew, pace: Pace) -> int:
+    """How many more messages this worker should hold now."""
+    ahead = pace.ahead()
+    wanted = sum(slot.capacity + ahead for slot in crew.slots.values() if slot.takes_tasks)
+    return max(0, wanted - crew.count())
+
+
+def assignments(crew: Crew, pace: Pace) -> Iterator[tuple[Work, Slot]]:
+    """Who gets what of the waiting, in order; idle executors first.
+
+    Each pair is to be handed over (and noted) before the next is asked for.
+    """
+    most = pace.ahead()
+    while crew.waiting:
+        slot = _least_loaded(crew.slots.values())
+        if slot is None:
+            return
+        load = len(slot.held)
+        work = crew.waiting[0]
+        if load >= slot.capacity + most or (work.alone and load):
+            return
+        yield work, slot
+
+
+def _least_loaded(slots: Iterable[Slot]) -> Slot | None:
+    ready = [slot for slot in slots if slot.takes_tasks]
+    return min(ready, key=lambda slot: len(slot.held) / slot.capacity) if ready else None
+
+
+def stuck(crew: Crew, pace: Pace, now: float) -> list[Slot]:
+    """Executors whose next tasks should be taken back: no reply for longer than is usual.
+
+    Also those with tasks behind the running one while another executor has nothing at all.
+    """
+    patience = PATIENCE + 5 * min(pace.mean or 0.0, PATIENCE)
+    idle = not crew.waiting and any(s.takes_tasks and not s.held for s in crew.slots.values())
+    return [
+        slot
+        for slot in crew.slots.values()
+        if len(slot.held) > slot.capacity
+        and (now - slot.progress_at > patience or (idle and len(slot.held) > slot.capacity + 1))
+    ]
+
+
+def overdue(crew: Crew, now: float) -> list[Work]:
+    """Works that waited too long for a free executor here: others should have them."""
+    return [work for work in crew.waiting if now - work.since > KEEP_WAITING and not work.settled]

@@ -1,0 +1,203 @@
+"""What supervisor, zygote and executors say to each other: values and their frames.
+
+Everything is MessagePack. On stream sockets each value is preceded by its length (four bytes,
+big-endian); on packet sockets one packet is one value. Bodies and result documents stay bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from penstock.message import Message
+
+__all__ = [
+    "Begun",
+    "Exited",
+    "Failure",
+    "Finished",
+    "FrameReader",
+    "FromExecutor",
+    "FromZygote",
+    "Hand",
+    "Kill",
+    "Leaving",
+    "Manifest",
+    "Progress",
+    "Ready",
+    "Rejected",
+    "Retried",
+    "Spawn",
+    "Spawned",
+    "TaskPolicy",
+    "ToZygote",
+    "frame",
+    "pack_hand",
+    "unpack_hand",
+]
+
+_LENGTH_BYTES = 4
+
+
+class TaskPolicy(msgspec.Struct, frozen=True, array_like=True):
+    """What the supervisor must know of a task. Limits are seconds."""
+
+    acks_late: bool = True
+    ignore_result: bool = False
+    track_started: bool = False
+    rate_limit: str | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, tag=True):
+    """What the zygote found when it imported the app."""
+
+    app: str
+    broker: str
+    backend: str
+    settings: Mapping[str, Any]
+    tasks: Mapping[str, TaskPolicy]
+    queues: tuple[str, ...]
+
+
+class Failure(msgspec.Struct, frozen=True, tag=True):
+    """The app could not be imported: what to show, once."""
+
+    text: str
+
+
+class Spawned(msgspec.Struct, frozen=True, tag=True):
+    """An executor was forked."""
+
+    slot: int
+    pid: int
+
+
+class Exited(msgspec.Struct, frozen=True, tag=True):
+    """An executor is gone; ``status`` is its exit code, or minus the signal that killed it."""
+
+    slot: int
+    pid: int
+    status: int
+
+
+FromZygote = Manifest | Failure | Spawned | Exited
+
+
+class Spawn(msgspec.Struct, frozen=True, tag=True):
+    """Fork an executor; its two descriptors (tasks, replies) come along."""
+
+    slot: int
+
+
+class Kill(msgspec.Struct, frozen=True, tag=True):
+    """Send a signal to an executor that was not reaped yet (so never to a reused pid)."""
+
+    slot: int
+    signal: int
+
+
+ToZygote = Spawn | Kill
+
+
+class Hand(msgspec.Struct, frozen=True, array_like=True):
+    """One message handed to an executor. ``tag`` is the supervisor's number for it."""
+
+    tag: int
+    message: Message
+    attempt: int
+    announce: bool  # say Begun before the run
+    soft: float | None = None  # seconds
+
+
+class Ready(msgspec.Struct, frozen=True, tag=1, array_like=True):
+    """The executor takes tasks."""
+
+
+class Begun(msgspec.Struct, frozen=True, tag=2, array_like=True):
+    """The task starts now."""
+
+    tag: int
+
+
+class Progress(msgspec.Struct, frozen=True, tag=3, array_like=True):
+    """A state of a running task, to be stored."""
+
+    tag: int
+    state: str
+    document: bytes
+
+
+class Finished(msgspec.Struct, frozen=True, tag=4, array_like=True):
+    """The run ended. No document: nothing is to be stored. ``runtime`` is seconds."""
+
+    tag: int
+    state: str
+    document: bytes | None
+    runtime: float
+
+
+class Retried(msgspec.Struct, frozen=True, tag=5, array_like=True):
+    """The task asks to be run again, as ``message``."""
+
+    tag: int
+    message: Message
+    document: bytes | None
+    runtime: float
+
+
+class Rejected(msgspec.Struct, frozen=True, tag=6, array_like=True):
+    """The task refused its message: a dead letter, or back to the queue."""
+
+    tag: int
+    reason: str
+    requeue: bool
+    document: bytes | None
+    runtime: float
+
+
+class Leaving(msgspec.Struct, frozen=True, tag=7, array_like=True):
+    """The executor takes no more tasks and will exit: it has run as many as it may."""
+
+
+FromExecutor = Ready | Begun | Progress | Finished | Retried | Rejected | Leaving
+
+_encoder = msgspec.msgpack.Encoder()
+_hand_decoder = msgspec.msgpack.Decoder(Hand)
+
+pack_hand = _encoder.encode
+unpack_hand = _hand_decoder.decode
+
+
+def frame(value: object) -> bytes:
+    """A value as a frame for a stream socket."""
+    data = _encoder.encode(value)
+    return len(data).to_bytes(_LENGTH_BYTES) + data
+
+
+class FrameReader:
+    """Cuts a byte stream back into values. ``kind`` is the union that is expected."""
+
+    def __init__(self, kind: Any) -> None:
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Add bytes; give the values that are complete now."""
+        buffer = self._buffer
+        buffer += data
+        values = []
+        start = 0
+        with memoryview(buffer) as view:
+            while len(buffer) - start >= _LENGTH_BYTES:
+                body = start + _LENGTH_BYTES
+                stop = body + int.from_bytes(view[start:body])
+                if len(buffer) < stop:
+                    break
+                values.append(self._decode(view[body:stop]))
+                start = stop
+        del buffer[:start]
+        return values

@@ -1,0 +1,394 @@
+"""The supervisor: carries messages from the broker to executors and back, and settles them.
+
+One thread, one loop, no user code. Each turn: hear what happened (replies, deaths, bells,
+signals), do what is due, settle and claim in one round trip, hand over. A batch is whatever
+gathered during the last round trip; nothing waits for a timer to leave.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from penstock import telemetry
+from penstock.clock import Clock
+from penstock.worker import policy
+from penstock.worker.crew import Crew, Phase, Slot, Verdict, Work
+from penstock.worker.limits import TimeLimits
+from penstock.worker.neighbours import Neighbours
+from penstock.worker.processes import kill_group, status_text
+from penstock.worker.protocol import (
+    Begun,
+    Exited,
+    Finished,
+    FromExecutor,
+    Hand,
+    Leaving,
+    Progress,
+    Ready,
+    Rejected,
+    Retried,
+    Spawned,
+)
+from penstock.worker.zygote_link import ZygoteGone
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from penstock.plan import Listener
+    from penstock.worker.custody import Custody
+    from penstock.worker.endings import Endings
+    from penstock.worker.intake import Intake
+    from penstock.worker.options import WorkerPlan
+    from penstock.worker.stopping import StopSignals
+    from penstock.worker.zygote_link import ZygoteLink
+
+__all__ = ["Supervisor"]
+
+_TEND_AT_LEAST_EVERY = 1.0  # seconds
+_EXTENDS_PER_LEASE = 3
+_RESPAWN_PAUSE = 1.0  # seconds, once executors die before they are ready
+_EARLY_DEATHS = 3
+
+
+class Supervisor:
+    """The loop. Everything it owns is touched by it alone."""
+
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        *,
+        crew: Crew,
+        custody: Custody,
+        intake: Intake,
+        endings: Endings,
+        zygote: ZygoteLink,
+        listener: Listener,
+        stop: StopSignals,
+        neighbours: Callable[[], Iterable[int]],
+        announced: Callable[[Supervisor], None],
+        clock: Clock,
+        log: Logger,
+    ) -> None:
+        self.plan = plan
+        self.crew = crew
+        self._custody = custody
+        self._intake = intake
+        self._endings = endings
+        self._zygote = zygote
+        self._listener = listener
+        self._stop = stop
+        self._announced = announced
+        self._clock = clock
+        self._log = log
+        self._selector = selectors.DefaultSelector()
+        self._neighbours = Neighbours(neighbours, self._selector)
+        self._limits = TimeLimits(zygote.kill)
+        self._pace = policy.Pace()
+        self._queues = list(plan.queues)
+        self._look = True  # the broker may have work for us
+        self._tend_at = self._extend_at = self._respawn_at = 0.0
+        self._early_deaths = 0
+        self._draining_since: float | None = None
+        self._cut_off = False
+        self.ran = 0
+
+    def run(self) -> int:
+        """Work until told to stop; gives the exit code. Raises ZygoteGone."""
+        for source in (self._stop, self._listener, self._zygote):
+            self._selector.register(source.fileno(), selectors.EVENT_READ)
+        try:
+            self._fill()
+            while not self._ended():
+                self._turn()
+        except ZygoteGone:
+            self._orphan()
+            raise
+        finally:
+            self._flush()
+            self._neighbours.close()
+            self._selector.close()
+        return 1 if self._cut_off else 0
+
+    def _turn(self) -> None:
+        timeout = self._timeout(self._clock.monotonic())
+        ready = {key.fd for key, _ in self._selector.select(timeout)}
+        now = self._clock.monotonic()
+        self._hear(ready, now)
+        self._do_what_is_due(now)
+        self._trade()
+        self._dispatch(self._clock.monotonic())
+
+    def _ended(self) -> bool:
+        return self._draining_since is not None and not self.crew.slots
+
+    def _timeout(self, now: float) -> float:
+        """How long nothing needs to happen."""
+        if self._may_trade():
+            return 0.0
+        due = [self._tend_at, self._extend_at]
+        limit = self._limits.next()
+        if limit is not None:
+            due.append(limit)
+        if self._custody.resting:
+            due.append(now + self._custody.resting)
+        if any(len(slot.held) > slot.capacity for slot in self.crew.slots.values()):
+            due.append(now + policy.PATIENCE)
+        if self.crew.waiting:
+            due.append(now + policy.KEEP_WAITING)
+        if self._draining_since is not None and not self._cut_off:
+            due.append(self._draining_since + self.plan.shutdown_timeout)
+        if len(self.crew.slots) < self.plan.processes and self._draining_since is None:
+            due.append(self._respawn_at)
+        return max(0.0, min(due) - now)
+
+    # --- what happened -------------------------------------------------------------------
+
+    def _hear(self, ready: set[int], now: float) -> None:
+        if self._stop.fileno() in ready:
+            self._on_stop()
+        if self._listener.fileno() in ready:
+            self._listener.clear()  # before looking: a ring from now on is heard again
+            self._look = True
+            self._tend_at = now
+            self._announced(self)
+        if self._neighbours.died(ready):  # its messages are free at once
+            self._tend_at = now
+        for slot in list(self.crew.slots.values()):
+            if slot.open and slot.channel.fileno() in ready:
+                self._read(slot, now)
+        if self._zygote.fileno() in ready:
+            self._on_zygote(now)
+
+    def _on_zygote(self, now: float) -> None:
+        for event in self._zygote.receive():
+            if isinstance(event, Spawned):
+                self.crew.slots[event.slot].pid = event.pid
+            elif isinstance(event, Exited):
+                self._on_exit(self.crew.slots[event.slot], event.status, now)
+
+    def _read(self, slot: Slot, now: float) -> None:
+        replies, slot.open = slot.channel.replies()
+        if not slot.open:  # the zygote says how it ended
+            self._selector.unregister(slot.channel.fileno())
+        if replies:
+            slot.progress_at = now
+        for reply in replies:
+            self._on_reply(slot, reply, now)
+
+    def _on_reply(self, slot: Slot, reply: FromExecutor, now: float) -> None:
+        match reply:
+            case Finished():
+                self._endings.finished(self._answered(slot, reply.tag, reply.runtime), reply)
+            case Retried():
+                self._endings.retried(self._answered(slot, reply.tag, reply.runtime), reply)
+            case Rejected():
+                self._endings.rejected(self._answered(slot, reply.tag, reply.runtime), reply)
+            case Progress():
+                self._endings.progress(slot.held[reply.tag], reply)
+            case Begun():
+                self._on_begun(slot, slot.held[reply.tag], now)
+            case Ready():
+                slot.phase = Phase.READY
+                self._early_deaths = 0
+                telemetry.emit("worker.executor_ready", slot=slot.index, pid=slot.pid)
+            case Leaving():
+                slot.phase = Phase.LEAVING
+                self.crew.recall(slot, now)
+
+    def _answered(self, slot: Slot, tag: int, runtime: float) -> Work:
+        work = slot.answered(tag)
+        self._limits.forget(work)
+        self._pace.add(runtime)
+        self.ran += 1
+        return work
+
+    def _on_begun(self, slot: Slot, work: Work, now: float) -> None:
+        work.begun_at = now
+        if slot.capacity == 1:  # a process that runs several is not killed for one of them
+            self._limits.watch(work, slot.index)
+
+    def _on_exit(self, slot: Slot, status: int, now: float) -> None:
+        if slot.open:
+            self._read(slot, now)  # its last words
+        if slot.open:  # something it started still holds the other end
+            self._selector.unregister(slot.channel.fileno())
+        self.crew.recall(slot, now)
+        begun = list(slot.held.values())
+        slot.channel.close()
+        del self.crew.slots[slot.index]
+        telemetry.emit("worker.executor_exited", slot=slot.index, pid=slot.pid, status=status)
+        if status != 0 and not self._cut_off:
+            self._log.error("Executor %d (pid %d): %s", slot.index, slot.pid, status_text(status))
+        for work in begun:
+            self._limits.forget(work)
+            self._endings.interrupted(work, status, alone=len(begun) == 1)
+        self._look = True  # what was running goes back to the head of its queue
+        self._replace(slot, now)
+
+    def _replace(self, slot: Slot, now: float) -> None:
+        if self._draining_since is not None:
+            return
+        if slot.phase is Phase.STARTING:
+            self._early_deaths += 1
+        if self._early_deaths < _EARLY_DEATHS:
+            self._spawn(slot.index)
+        else:
+            self._respawn_at = now + _RESPAWN_PAUSE
+
+    # --- what is due ---------------------------------------------------------------------
+
+    def _do_what_is_due(self, now: float) -> None:
+        if now >= self._tend_at:
+            self._tend(now)
+        if now >= self._extend_at:
+            self._extend(now)
+        for work in self._limits.enforce(now):
+            self._log.error("Hard time limit (%ss) exceeded for %s", work.hard_limit, work.header.id)
+        for slot in policy.stuck(self.crew, self._pace, now):
+            self.crew.recall(slot, now)
+            slot.progress_at = now
+        self._endings.hand_back(self.crew.take(policy.overdue(self.crew, now)))
+        if self._draining_since is None:
+            self._fill()
+        elif now >= self._draining_since + self.plan.shutdown_timeout and not self._cut_off:
+            self._log.warning("Still running after %ss.", self.plan.shutdown_timeout)
+            self._cut()
+
+    def _tend(self, now: float) -> None:
+        due = self._custody.tend()
+        self._tend_at = now + min(_TEND_AT_LEAST_EVERY, due or _TEND_AT_LEAST_EVERY)
+        self._look = True
+        self._neighbours.refresh()
+
+    def _extend(self, now: float) -> None:
+        self._extend_at = now + self.plan.lease_time / _EXTENDS_PER_LEASE
+        works = [work for work in self.crew.works() if not work.settled and not work.lost]
+        held = self._custody.extend([work.lease for work in works]) if works else set()
+        for work in works:
+            if work.lease.message.key not in held:
+                work.lost = True
+                self._log.warning("The lease on task %s was lost while it ran", work.header.id)
+
+    def _fill(self) -> None:
+        if self._clock.monotonic() >= self._respawn_at:
+            for index in range(self.plan.processes):
+                if index not in self.crew.slots:
+                    self._spawn(index)
+
+    def _spawn(self, index: int) -> None:
+        slot = Slot(index, self._zygote.spawn(index), self.plan.capacity)
+        self.crew.slots[index] = slot
+        self._selector.register(slot.channel.fileno(), selectors.EVENT_READ)
+
+    # --- claiming and handing over -------------------------------------------------------
+
+    def _room(self) -> int:
+        return policy.room(self.crew, self._pace) if self._draining_since is None else 0
+
+    def _may_trade(self) -> bool:
+        if self._custody.resting:
+            return False
+        return self._custody.pending or (self._look and self._room() > 0)
+
+    def _trade(self) -> None:
+        """Settle and claim, in one round trip."""
+        if not self._may_trade():
+            return
+        limit = self._room() if self._look else 0
+        leases = self._custody.exchange(self._queues if limit else (), limit)
+        if limit:
+            self._look = len(leases) >= limit or bool(self._custody.resting)
+            self._queues.append(self._queues.pop(0))  # each queue is first in its turn
+        if leases:
+            self.crew.waiting.extend(self._intake.receive(leases))
+
+    def _dispatch(self, now: float) -> None:
+        for work, slot in policy.assignments(self.crew, self._pace):
+            if not slot.channel.hand(_hand(work)):
+                return  # the channel is full for the moment
+            self.crew.waiting.popleft()
+            slot.take(work, now)
+
+    # --- stopping and being told ---------------------------------------------------------
+
+    def _on_stop(self) -> None:
+        stops = self._stop.count()
+        if stops and self._draining_since is None:
+            self._drain()
+        if stops > 1 and not self._cut_off:
+            self._cut()
+
+    def _drain(self) -> None:
+        """Finish what runs, hand back the rest."""
+        self._log.warning("Stopping: finishing what runs, handing back the rest.")
+        now = self._draining_since = self._clock.monotonic()
+        for slot in self.crew.slots.values():
+            self.crew.recall(slot, now)
+            slot.phase = Phase.LEAVING
+            slot.channel.finish()
+        self._endings.hand_back(self.crew.take(list(self.crew.waiting)))
+        telemetry.emit("worker.draining")
+
+    def _cut(self) -> None:
+        """Stop now: what runs is killed and handed back."""
+        self._log.warning("Cutting off what still runs; it is handed back.")
+        self._cut_off = True
+        for slot in self.crew.slots.values():
+            for work in slot.held.values():
+                work.verdict = work.verdict or Verdict.CUT_OFF
+            self._zygote.kill(slot.index, signal.SIGKILL)
+
+    def _orphan(self) -> None:
+        """The zygote died, and every executor with it."""
+        self._log.error("The process that forks executors died; starting again.")
+        now = self._clock.monotonic()
+        for slot in self.crew.slots.values():
+            if slot.open:
+                self._read(slot, now)
+            self.crew.recall(slot, now)
+            if slot.pid:
+                _kill_what_is_left(slot.pid)
+        self._endings.hand_back(self.crew.take(list(self.crew.waiting)))
+        for slot in self.crew.slots.values():
+            self._endings.orphaned(slot.held.values())
+
+    def _flush(self) -> None:
+        """Carry over what still waits; without a broker the leases simply run out."""
+        while self._custody.pending and not self._custody.resting:
+            self._custody.exchange((), 0)
+
+    def revoke(self, ids: Iterable[str], *, terminate: bool) -> None:
+        """Told by an announcement: end what waits here, and what runs if ``terminate``."""
+        wanted = set(ids)
+        now = self._clock.monotonic()
+        for slot in self.crew.slots.values():
+            if any(work.header.id in wanted for work in slot.held.values()):
+                self.crew.recall(slot, now)
+                if terminate:
+                    self._terminate(slot, wanted)
+        for work in self.crew.take([w for w in self.crew.waiting if w.header.id in wanted]):
+            self._endings.revoked(work)
+
+    def _terminate(self, slot: Slot, wanted: set[str]) -> None:
+        doomed = [work for work in slot.held.values() if work.header.id in wanted]
+        if doomed and slot.capacity > 1:
+            self._log.warning("Only the prefork pool can terminate %s", doomed[0].header.id)
+        elif doomed:
+            doomed[0].verdict = Verdict.TERMINATED
+            self._zygote.kill(slot.index, signal.SIGKILL)
+
+
+def _hand(work: Work) -> Hand:
+    announce = bool(work.soft_limit or work.hard_limit or work.policy.track_started)
+    lease = work.lease
+    return Hand(work.tag, lease.message, lease.attempt, announce, work.soft_limit)
+
+
+def _kill_what_is_left(pid: int) -> None:
+    # The executors got the kernel's own signal when the zygote died; this is for what they started.
+    if os.getpgrp() != pid:
+        kill_group(pid)

@@ -1,0 +1,104 @@
+"""What becomes of a message that was just claimed: a run, or an end that is recorded at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock.clock import Clock
+from penstock.errors import (
+    DecodeError,
+    NotRegistered,
+    PenstockError,
+    TaskRevokedError,
+    WorkerLostError,
+)
+from penstock.message import Dead, Done, Lease, Message, Record, Settlement
+from penstock.wire.result import ResultDocument, encode_result, exception_document
+from penstock.wire.task import Header, read_header, readable_id
+from penstock.worker.protocol import TaskPolicy
+
+__all__ = ["ALONE_HEADER", "CRASHES_HEADER", "DEATHS_HEADER", "MAX_DEATHS", "Triage"]
+
+CRASHES_HEADER = "penstock_crashes"  # how often its executor died while it ran alone
+DEATHS_HEADER = "penstock_deaths"  # how often a zygote died over it
+ALONE_HEADER = "penstock_alone"  # several ran when an executor died: this runs next alone
+MAX_DEATHS = 10  # of whole workers
+
+
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """Sorts leases by the app's tasks."""
+
+    tasks: Mapping[str, TaskPolicy]
+    clock: Clock
+    result_ttl: float | None
+
+    def sort(self, lease: Lease) -> tuple[Header, TaskPolicy] | Settlement:
+        """The header and policy to run it by, or how it ends without a run."""
+        message = lease.message
+        try:
+            header = read_header(message)
+        except DecodeError as error:
+            return self.unreadable(lease, error)
+        if lease.revoked:
+            return Done(lease, self.revoked(message, lease.attempt, "revoked"))
+        if message.expires_at is not None and message.expires_at <= self.clock.wall():
+            return Done(lease, self.revoked(message, lease.attempt, "expired"))
+        deaths = lease.deaths + _count(message, DEATHS_HEADER)
+        if deaths >= MAX_DEATHS:
+            reason = f"its worker died {deaths} times while holding it"
+            return Dead(lease, reason, self.failure(lease, WorkerLostError(reason)))
+        policy = self.tasks.get(header.task)
+        if policy is None:
+            known = "this worker knows " + (", ".join(sorted(self.tasks)) or "no task")
+            reason = f"no task is registered as {header.task!r}; {known}"
+            return Dead(lease, reason, self.failure(lease, NotRegistered(header.task)))
+        return header, policy
+
+    def unreadable(self, lease: Lease, error: PenstockError) -> Dead:
+        """The end of a message that cannot be read; its waiting client learns of it."""
+        task_id = readable_id(lease.message)
+        record = self.failure(lease, error, task_id=task_id) if task_id else None
+        return Dead(lease, f"unreadable: {error}", record)
+
+    def failure(
+        self, lease: Lease, error: BaseException, *, task_id: str | None = None
+    ) -> Record:
+        """A FAILURE that the supervisor itself records."""
+        return self._record(lease.message, lease.attempt, "FAILURE", error, task_id)
+
+    def revoked(self, message: Message, attempt: int, why: str) -> Record:
+        """A REVOKED record: ``why`` is revoked, expired or terminated."""
+        return self._record(message, attempt, "REVOKED", TaskRevokedError(why), None)
+
+    def _record(
+        self,
+        message: Message,
+        attempt: int,
+        state: str,
+        error: BaseException,
+        task_id: str | None,
+    ) -> Record:
+        name = task_id or message.id
+        document = ResultDocument(
+            task_id=name,
+            status=state,
+            result=exception_document(error),
+            children=[],
+            date_done=self.clock.wall(),
+        )
+        return Record(
+            id=name,
+            state=state,
+            document=encode_result(document),
+            key=message.key,
+            attempt=attempt,
+            final=True,
+            ttl=self.result_ttl,
+        )
+
+
+def _count(message: Message, header: str) -> int:
+    value = message.headers.get(header, 0)
+    return value if isinstance(value, int) else 0
