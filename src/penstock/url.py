@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -49,6 +50,16 @@ class Url:
             options=dict(parse_qsl(parts.query, keep_blank_values=True)),
             raw=text,
         )
+
+    def anchored(self) -> str:
+        """The whole text, password included, with a relative file path made absolute.
+
+        For whoever may change the current folder before the address is used.
+        """
+        if self.scheme != "sqlite" or not self.path or self.path.startswith("//"):
+            return self.raw
+        path = os.path.abspath(self.path.removeprefix("/"))  # noqa: PTH100 - must not resolve links
+        return self.raw.replace(f"//{self.path}", f"///{path}", 1)
 
     def __str__(self) -> str:
         """The address with ``**`` for its password, as banners and logs may show it."""

@@ -119,6 +119,14 @@ class Broker(ABC):
         """Settle and claim, in one round trip where the engine can."""
         return self.settle(settlements), self.lease(queues, limit, ttl)
 
+    def describe(self) -> str:
+        """Where it is, as a worker's start screen shows it: no password, absolute paths."""
+        return ""
+
+    def durability(self) -> str:
+        """What outlives what, as it is configured now, in one line."""
+        return self.capabilities.durable
+
     def keeps_records_of(self, store: object) -> bool:
         """True when ``settle`` can put records into that result store atomically."""
         return False

@@ -40,7 +40,7 @@ def _anonymous_file(data: bytes) -> int:
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    with open(descriptor, "wb", closefd=False) as file:
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
         file.write(data)
     return descriptor
 
@@ -53,7 +53,7 @@ def _receive(lane: socket.socket, flags: int = 0) -> Hand | None:
     if data[:1] == _INLINE:
         return unpack_hand(memoryview(data)[1:])
     descriptor = int.from_bytes(ancillary[0][2], "little")  # one int, as sent by send_fds
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         file.seek(0)
         return unpack_hand(file.read())
 
@@ -161,3 +161,8 @@ class ExecutorChannel:
         data = frame(value)
         with self._sending:
             self._replies.sendall(data)
+
+    def close(self) -> None:
+        """Give up both ends."""
+        self.tasks.close()
+        self._replies.close()

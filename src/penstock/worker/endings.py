@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from penstock.errors import TimeLimitExceeded, WorkerLostError
+from penstock.errors import DecodeError, TimeLimitExceeded, WorkerLostError
 from penstock.message import Again, Dead, Done, Message, Record, new_id
 from penstock.worker.crew import Verdict, Work
 from penstock.worker.processes import status_text
@@ -64,6 +64,11 @@ class Endings:
             self._settle(work, record)
         else:
             self._custody.settle(Dead(work.lease, reply.reason, record))
+
+    def unreadable(self, work: Work, reason: str) -> None:
+        """Its body cannot be read: kept aside, and whoever waits for it is told."""
+        self._log.error("Task %s is a dead letter: %s", work.header.id, reason)
+        self._custody.settle(self._triage.unreadable(work.lease, DecodeError(reason)))
 
     def progress(self, work: Work, reply: Progress) -> None:
         """It told a state on its way."""

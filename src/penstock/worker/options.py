@@ -22,6 +22,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """As given on the command line; None: not given."""
 
     app: str
+    broker: str | None = None
+    backend: str | None = None
     queues: tuple[str, ...] = ()
     concurrency: int | None = None
     processes: int | None = None
@@ -30,8 +32,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     loglevel: str = "WARNING"
     max_tasks_per_child: int | None = None
     shutdown_timeout: float | None = None
-    quiet: bool = False  # no banner
-    workdir: str | None = None
+    quiet: bool = False  # no start screen
 
 
 class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,10 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
     def concurrency(self) -> int:
         """Tasks at once, altogether."""
         return self.processes * self.capacity
+
+    def with_name(self, name: str) -> WorkerPlan:
+        """The same under another name."""
+        return msgspec.structs.replace(self, name=name)
 
     @classmethod
     def of(cls, options: WorkerOptions, manifest: Manifest) -> WorkerPlan:

@@ -33,6 +33,7 @@ __all__ = [
     "Spawned",
     "TaskPolicy",
     "ToZygote",
+    "Unreadable",
     "frame",
     "pack_hand",
     "unpack_hand",
@@ -163,7 +164,14 @@ class Leaving(msgspec.Struct, frozen=True, tag=7, array_like=True):
     """The executor takes no more tasks and will exit: it has run as many as it may."""
 
 
-FromExecutor = Ready | Begun | Progress | Finished | Retried | Rejected | Leaving
+class Unreadable(msgspec.Struct, frozen=True, tag=8, array_like=True):
+    """The body cannot be read, or names no task of this process; ``reason`` says what is wrong."""
+
+    tag: int
+    reason: str
+
+
+FromExecutor = Ready | Begun | Progress | Finished | Retried | Rejected | Leaving | Unreadable
 
 _encoder = msgspec.msgpack.Encoder()
 _hand_decoder = msgspec.msgpack.Decoder(Hand)

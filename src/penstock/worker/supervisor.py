@@ -32,6 +32,7 @@ from penstock.worker.protocol import (
     Rejected,
     Retried,
     Spawned,
+    Unreadable,
 )
 from penstock.worker.zygote_link import ZygoteGone
 
@@ -187,6 +188,8 @@ class Supervisor:
                 self._endings.retried(self._answered(slot, reply.tag, reply.runtime), reply)
             case Rejected():
                 self._endings.rejected(self._answered(slot, reply.tag, reply.runtime), reply)
+            case Unreadable():
+                self._endings.unreadable(self._answered(slot, reply.tag, None), reply.reason)
             case Progress():
                 self._endings.progress(slot.held[reply.tag], reply)
             case Begun():
@@ -199,10 +202,11 @@ class Supervisor:
                 slot.phase = Phase.LEAVING
                 self.crew.recall(slot, now)
 
-    def _answered(self, slot: Slot, tag: int, runtime: float) -> Work:
+    def _answered(self, slot: Slot, tag: int, runtime: float | None) -> Work:
         work = slot.answered(tag)
         self._limits.forget(work)
-        self._pace.add(runtime)
+        if runtime is not None:
+            self._pace.add(runtime)
         self.ran += 1
         return work
 
@@ -247,7 +251,8 @@ class Supervisor:
         if now >= self._extend_at:
             self._extend(now)
         for work in self._limits.enforce(now):
-            self._log.error("Hard time limit (%ss) exceeded for %s", work.hard_limit, work.header.id)
+            limit, name = work.hard_limit, work.header.id
+            self._log.error("Hard time limit (%ss) exceeded for %s", limit, name)
         for slot in policy.stuck(self.crew, self._pace, now):
             self.crew.recall(slot, now)
             slot.progress_at = now

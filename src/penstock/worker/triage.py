@@ -62,9 +62,7 @@ class Triage:
         record = self.failure(lease, error, task_id=task_id) if task_id else None
         return Dead(lease, f"unreadable: {error}", record)
 
-    def failure(
-        self, lease: Lease, error: BaseException, *, task_id: str | None = None
-    ) -> Record:
+    def failure(self, lease: Lease, error: BaseException, *, task_id: str | None = None) -> Record:
         """A FAILURE that the supervisor itself records."""
         return self._record(lease.message, lease.attempt, "FAILURE", error, task_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -100,8 +101,6 @@ class ZygoteLink:
 
     def abandon(self) -> None:
         """As :meth:`close`, for a zygote that may not listen (it is still importing, say)."""
-        try:
+        with contextlib.suppress(ProcessLookupError):  # dead already
             os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.close()

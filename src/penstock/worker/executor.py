@@ -1,0 +1,161 @@
+"""The executor: takes tasks from its channel, runs them, answers each at once.
+
+It holds no connection: states and retries go over the channel, and user code that calls ``delay``
+opens a client of its own. A task is begun by whoever receives its packet; receiving the next one
+only when free keeps all others recallable.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING, Protocol
+
+from penstock.errors import DecodeError
+from penstock.tasks.frame import Delivery, running
+from penstock.tasks.outcome import (
+    Outcome,
+    Rejected,
+    Retrying,
+    report,
+    retry_message,
+    state_document,
+)
+from penstock.tasks.run import Guard, arun_call, run_call
+from penstock.wire.task import Call, decode_call
+from penstock.worker import log, protocol
+from penstock.worker.protocol import Begun, Finished, FromExecutor, Hand, Progress, Ready, Retried
+from penstock.worker.story import tell_end
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor as ThreadPool
+
+    from penstock.tasks.app import App
+    from penstock.tasks.run import Runner
+
+__all__ = ["Executor"]
+
+
+class Outlet(Protocol):
+    """Where answers go."""
+
+    def send(self, value: FromExecutor) -> None:
+        """Pass on an answer at once, whole."""
+        ...
+
+
+class Executor:
+    """What all pools share: one task from packet to reply. Usable from several threads."""
+
+    def __init__(
+        self,
+        app: App,
+        outlet: Outlet,
+        *,
+        hostname: str,
+    ) -> None:
+        self.app = app
+        self._outlet = outlet
+        self._hostname = hostname
+        self._clock = app.clock
+
+    def start(self) -> None:
+        """Get ready for tasks, and say so."""
+        random.seed()  # forked from one state, executors would all draw the same numbers
+        log.name_tasks(_task_name)
+        self.app.start_executor()
+        self._outlet.send(Ready())
+
+    def stop(self) -> None:
+        """There are no more tasks."""
+        self.app.stop_executor()
+        self.app.close()
+
+    def run(self, hand: Hand, *, runner: Runner | None = None, guard: Guard) -> None:
+        """Run one task, blocking, and send what became of it."""
+        call = self._begin(hand)
+        if call is not None:
+            reporter = _Reporter(self._outlet, hand.tag)
+            outcome = run_call(
+                self.app,
+                call,
+                delivery=self._delivery(hand),
+                reporter=reporter,
+                runner=runner,
+                guard=guard,
+            )
+            self._end(hand, call, outcome)
+
+    async def arun(self, hand: Hand, *, threads: ThreadPool) -> None:
+        """Run one task on this loop (a plain function: on a thread) and send what became of it."""
+        call = self._begin(hand)
+        if call is not None:
+            reporter = _Reporter(self._outlet, hand.tag)
+            delivery = self._delivery(hand)
+            outcome = await arun_call(
+                self.app, call, delivery=delivery, reporter=reporter, executor=threads
+            )
+            self._end(hand, call, outcome)
+
+    def _begin(self, hand: Hand) -> Call | None:
+        try:
+            call = decode_call(hand.message)
+        except DecodeError as error:
+            self._outlet.send(protocol.Unreadable(hand.tag, str(error)))
+            return None
+        if hand.announce:
+            self._outlet.send(Begun(hand.tag))
+            if self.app.tasks[call.task].options.track_started:
+                self._send_started(hand, call)
+        return call
+
+    def _send_started(self, hand: Hand, call: Call) -> None:
+        meta = {"pid": os.getpid(), "hostname": self._hostname}
+        document = state_document(call.id, "STARTED", meta)
+        self._outlet.send(Progress(hand.tag, "STARTED", document))
+
+    def _delivery(self, hand: Hand) -> Delivery:
+        message = hand.message
+        return Delivery(message.queue, message.priority, hand.attempt, self._hostname)
+
+    def _end(self, hand: Hand, call: Call, outcome: Outcome) -> None:
+        task = self.app.tasks[call.task]
+        written = report(
+            outcome,
+            call,
+            settings=self.app.conf,
+            delivery=self._delivery(hand),
+            now=self._clock.wall(),
+            ignore_result=task.ignores_result(call),
+        )
+        reply = self._reply(hand, written.outcome, written.state, written.document)
+        self._outlet.send(reply)  # first the answer, then the story
+        tell_end(call, written.outcome)
+
+    def _reply(
+        self, hand: Hand, outcome: Outcome, state: str, document: bytes | None
+    ) -> FromExecutor:
+        match outcome:
+            case Retrying():
+                message = retry_message(outcome, hand.message)
+                return Retried(hand.tag, message, document, outcome.runtime)
+            case Rejected(reason=reason, requeue=requeue):
+                return protocol.Rejected(hand.tag, reason, requeue, document, outcome.runtime)
+            case _:
+                return Finished(hand.tag, state, document, outcome.runtime)
+
+
+class _Reporter:
+    """Sends the states that a task reports over the channel."""
+
+    def __init__(self, outlet: Outlet, tag: int) -> None:
+        self._outlet = outlet
+        self._tag = tag
+
+    def update_state(self, task_id: str, state: str, document: bytes) -> None:
+        self._outlet.send(Progress(self._tag, state, document))
+
+
+def _task_name() -> tuple[str, str] | None:
+    frame = running()
+    return (frame.call.id, frame.call.task) if frame is not None and frame.call else None

@@ -1,0 +1,262 @@
+"""Assembling a worker: fork the zygote, learn what the app holds, open the broker, supervise."""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import socket
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, NoReturn, Self
+
+import msgspec
+
+from penstock.brokers.base import Broker
+from penstock.brokers.registry import open_broker
+from penstock.clock import SYSTEM_CLOCK
+from penstock.errors import ConfigError, DecodeError, NameTaken, Unavailable, Uncertain
+from penstock.results.registry import open_store
+from penstock.tasks.control import read_payload
+from penstock.tasks.loader import load_app
+from penstock.url import Url
+from penstock.worker.banner import banner
+from penstock.worker.channel import ExecutorChannel
+from penstock.worker.crew import Crew
+from penstock.worker.custody import Custody
+from penstock.worker.endings import Endings
+from penstock.worker.executor import Executor
+from penstock.worker.intake import Intake
+from penstock.worker.log import LOG, configure
+from penstock.worker.manifest import manifest_of
+from penstock.worker.options import WorkerOptions, WorkerPlan
+from penstock.worker.pools import SERVE, Serving
+from penstock.worker.protocol import Manifest
+from penstock.worker.solo import Solo
+from penstock.worker.stopping import StopSignals
+from penstock.worker.supervisor import Supervisor
+from penstock.worker.triage import Triage
+from penstock.worker.zygote import run_zygote
+from penstock.worker.zygote_link import ZygoteGone, ZygoteLink
+
+if TYPE_CHECKING:
+    from penstock.tasks.app import App
+
+__all__ = ["run_worker"]
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_MOST_NAMES = 1000
+
+
+def run_worker(options: WorkerOptions) -> int:
+    """Run a worker until it is told to stop; gives its exit code. Raises ConfigError.
+
+    To be called in the main thread of a process without threads, connections or database handles.
+    """
+    configure(options.loglevel)
+    stop = StopSignals()
+    if options.pool == "solo":
+        return _run_solo(options, stop)
+    zygote = ZygoteLink.fork(_zygote_of(options))
+    try:
+        manifest = zygote.manifest()
+        plan = WorkerPlan.of(options, manifest)
+        if plan.pool != "solo":
+            return _run_crew(options, plan, manifest, zygote, stop)
+    except ZygoteGone:
+        return _start_again()
+    finally:
+        zygote.close()
+    return _run_solo(options, stop)
+
+
+def _zygote_of(options: WorkerOptions) -> Callable[[socket.socket, int], NoReturn]:
+    def be_zygote(control: socket.socket, parent: int) -> NoReturn:
+        run_zygote(
+            control,
+            parent,
+            load=lambda: _load(options),
+            manifest=manifest_of,
+            execute=_execute_by(options),
+        )
+
+    return be_zygote
+
+
+def _load(options: WorkerOptions) -> App:
+    """The app, at the addresses it will keep whatever its tasks do to the current folder."""
+    app = load_app(options.app)
+    broker, backend = options.broker or app.broker_url, options.backend or app.backend_url
+    app.conf.broker_url = Url.parse(broker).anchored()
+    app.conf.result_backend = Url.parse(backend).anchored()
+    return app
+
+
+def _execute_by(options: WorkerOptions) -> Callable[[App, int, int], None]:
+    def execute(app: App, tasks: int, replies: int) -> None:
+        plan = WorkerPlan.of(options, manifest_of(app))
+        channel = ExecutorChannel(tasks, replies)
+        executor = Executor(app, channel, hostname=plan.name)
+        most = options.max_tasks_per_child or app.conf.worker_max_tasks_per_child
+        SERVE[plan.pool](Serving(executor, channel, at_once=plan.capacity, most=most))
+
+    return execute
+
+
+def _run_crew(
+    options: WorkerOptions,
+    plan: WorkerPlan,
+    manifest: Manifest,
+    zygote: ZygoteLink,
+    stop: StopSignals,
+) -> int:
+    with _Desk(options, plan, manifest, stop) as desk:
+        if not desk.opened:
+            return 0
+        supervisor = Supervisor(
+            desk.plan,
+            crew=desk.crew,
+            custody=desk.custody,
+            intake=desk.intake,
+            endings=desk.endings,
+            zygote=zygote,
+            listener=desk.listener,
+            stop=stop,
+            neighbours=desk.broker.neighbours,
+            announced=lambda supervisor: _heed(desk.broker, supervisor),
+            clock=SYSTEM_CLOCK,
+            log=LOG,
+        )
+        return supervisor.run()
+
+
+def _run_solo(options: WorkerOptions, stop: StopSignals) -> int:
+    app = _load(options)
+    manifest = manifest_of(app)
+    plan = WorkerPlan.of(msgspec.structs.replace(options, pool="solo"), manifest)
+    stop.on_second = lambda: os._exit(1)  # what ran is free again: its holder is dead
+    with _Desk(options, plan, manifest, stop) as desk:
+        if not desk.opened:
+            return 0
+        solo = Solo(
+            desk.plan,
+            app=app,
+            broker=desk.broker,
+            custody=desk.custody,
+            intake=desk.intake,
+            endings=desk.endings,
+            listener=desk.listener,
+            stop=stop,
+        )
+        return solo.run()
+
+
+class _Desk:
+    """What every pool's worker has on its desk once its broker is there: opened, and closed."""
+
+    def __init__(
+        self, options: WorkerOptions, plan: WorkerPlan, manifest: Manifest, stop: StopSignals
+    ) -> None:
+        self.plan = plan
+        self.opened = False
+        self.broker = open_broker(manifest.broker)
+        self._store = open_store(manifest.backend)
+        self._options = options
+        self._manifest = manifest
+        self._stop = stop
+
+    def __enter__(self) -> Self:
+        if _wait_for(self.broker, self._stop):
+            self._open()
+        return self
+
+    def _open(self) -> None:
+        clock, ttl = SYSTEM_CLOCK, self.plan.result_ttl
+        self.plan = _enrolled(self.broker, self.plan)
+        self.listener = self.broker.listen(self.plan.queues)
+        self.crew = Crew()
+        self.custody = Custody(
+            broker=self.broker, store=self._store, ttl=self.plan.lease_time, clock=clock, log=LOG
+        )
+        triage = Triage(tasks=self._manifest.tasks, clock=clock, result_ttl=ttl)
+        self.intake = Intake(
+            custody=self.custody, triage=triage, new_tag=self.crew.new_tag, clock=clock, log=LOG
+        )
+        self.endings = Endings(
+            custody=self.custody,
+            triage=triage,
+            crash_limit=self.plan.crash_limit,
+            result_ttl=ttl,
+            log=LOG,
+        )
+        self.opened = True
+        if not self._options.quiet:
+            _show(self.plan, self._manifest, self.broker)
+        LOG.info("%s ready.", self.plan.name)
+
+    def __exit__(self, *_: object) -> None:
+        if self.opened:
+            self.listener.close()
+        self._store.close()
+        self.broker.close()
+
+
+def _wait_for(broker: Broker, stop: StopSignals) -> bool:
+    """Wait until the broker can be asked, with jitter; False when told to stop meanwhile."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            broker.tend()
+        except (Unavailable, Uncertain) as error:
+            LOG.error("The broker is not there yet, waiting for it: %s", error)
+        else:
+            return True
+        select.select([stop], [], [], random.uniform(pause / 2, pause))
+        if stop.count():
+            return False
+        pause = min(_LONGEST_PAUSE, pause * 2)
+
+
+def _enrolled(broker: Broker, plan: WorkerPlan) -> WorkerPlan:
+    """Take the worker's name; a default one gets a number where it is taken."""
+    info = {"pool": plan.pool, "concurrency": plan.concurrency, "queues": list(plan.queues)}
+    first, _, host = plan.name.partition("@")
+    for number in range(1, _MOST_NAMES):
+        name = plan.name if number == 1 else f"{first}-{number}@{host}"
+        try:
+            broker.enrol(name, info)
+        except NameTaken:
+            if plan.named:
+                raise
+        else:
+            return plan.with_name(name)
+    raise ConfigError(f"{_MOST_NAMES} workers are named after {plan.name}: choose a name with -n")
+
+
+def _heed(broker: Broker, supervisor: Supervisor) -> None:
+    """Do what clients announced."""
+    for payload in broker.announced():
+        try:
+            order = read_payload(payload)
+        except DecodeError as error:
+            LOG.warning("Not understood: %s", error)
+            continue
+        supervisor.revoke(order.task_id, terminate=order.terminate)
+
+
+def _show(plan: WorkerPlan, manifest: Manifest, broker: Broker) -> None:
+    text = banner(
+        plan,
+        version=version("penstock"),
+        transport=broker.describe() or str(Url.parse(manifest.broker)),
+        results=str(Url.parse(manifest.backend)),
+        tasks=manifest.tasks,
+        kept=broker.durability(),
+    )
+    print(text, flush=True)  # noqa: T201 - the start screen goes to standard output
+
+
+def _start_again() -> int:
+    """The zygote died: become a fresh worker in the same process id."""
+    os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own command line, no shell

@@ -1,0 +1,18 @@
+"""Frames on a stream: whole again however they were cut."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.worker.protocol import Exited, FrameReader, FromZygote, Spawned, frame
+
+
+@given(cuts=st.lists(st.integers(1, 40), min_size=1), count=st.integers(0, 20))
+def test_values_survive_any_cutting(cuts, count):
+    values = [Spawned(n, n * 1000) if n % 2 else Exited(n, n, -9) for n in range(count)]
+    stream = b"".join(frame(value) for value in values)
+    reader, received, index = FrameReader(FromZygote), [], 0
+    while stream:
+        size = cuts[index % len(cuts)]
+        received += reader.feed(stream[:size])
+        stream, index = stream[size:], index + 1
+    assert received == values

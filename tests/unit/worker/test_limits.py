@@ -1,0 +1,100 @@
+"""Rate limits and time limits, without waiting for either."""
+
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from penstock.errors import ConfigError
+from penstock.message import Lease, Message
+from penstock.worker.crew import Verdict, Work
+from penstock.worker.limits import RateLimit, TimeLimits, parse_rate
+from penstock.worker.protocol import TaskPolicy
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("10/s", 10),
+        ("120/m", 2),
+        ("36/h", 0.01),
+        (5, 5),
+        ("5", 5),
+        (None, None),
+        (0, None),
+        ("", None),
+    ],
+)
+def test_rates_are_read_as_celery_writes_them(text, rate):
+    assert parse_rate(text) == (None if rate is None else pytest.approx(rate))
+
+
+@pytest.mark.parametrize("text", ["fast", "10/day", "/s"])
+def test_a_bad_rate_is_named(text):
+    with pytest.raises(ConfigError, match="rate_limit"):
+        parse_rate(text)
+
+
+def test_messages_are_spaced_evenly_and_keep_their_moment():
+    limit = RateLimit(10.0)
+    assert limit.admit("a", 0.0) == 0.0
+    assert limit.admit("b", 0.0) == pytest.approx(0.1)
+    assert limit.admit("c", 0.0) == pytest.approx(0.2)
+    assert limit.admit("b", 0.05) == pytest.approx(0.05)
+    assert limit.admit("b", 0.1) == 0.0
+    assert limit.admit("c", 0.25) == 0.0
+
+
+def test_a_pause_is_not_saved_up():
+    limit = RateLimit(1.0)
+    limit.admit("a", 0.0)
+    assert limit.admit("b", 100.0) == 0.0
+    assert limit.admit("c", 100.0) == pytest.approx(1.0)
+
+
+@pytest.fixture
+def kills():
+    return []
+
+
+@pytest.fixture
+def limits(kills):
+    return TimeLimits(lambda slot, number: kills.append((slot, number)))
+
+
+def run(*, soft=None, hard=None, own=(None, None), begun=100.0):
+    lease = Lease(Message(id="i", queue="q", headers={}, body=b""), 1, 0.0, 1)
+    header = SimpleNamespace(id="i", task="t", timelimit=own)
+    policy = TaskPolicy(soft_time_limit=soft, time_limit=hard)
+    return Work(1, lease, header, policy, 0.0, begun_at=begun)
+
+
+def test_soft_first_then_hard_each_once(limits, kills):
+    work = run(soft=1.0, hard=2.0)
+    limits.watch(work, 7)
+    assert limits.next() == 101.0
+    assert limits.enforce(101.0) == []
+    assert limits.enforce(101.5) == []
+    assert limits.next() == 102.0
+    assert limits.enforce(102.0) == [work]
+    assert work.verdict is Verdict.TIME_LIMIT
+    assert kills == [(7, signal.SIGUSR1), (7, signal.SIGKILL)]
+    assert limits.next() is None
+
+
+def test_the_message_has_the_last_word(limits):
+    limits.watch(run(hard=50.0, own=(3.0, None)), 0)
+    assert limits.next() == 103.0
+
+
+def test_a_run_that_ended_is_left_alone(limits, kills):
+    work = run(hard=1.0)
+    limits.watch(work, 0)
+    limits.forget(work)
+    assert limits.enforce(1_000.0) == []
+    assert kills == []
+
+
+def test_without_limits_nothing_is_watched(limits):
+    limits.watch(run(), 0)
+    assert limits.next() is None
