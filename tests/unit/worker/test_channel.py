@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -52,10 +53,10 @@ def test_what_was_not_begun_is_recalled_and_nothing_else(ends):
 
 def test_large_tasks_are_recalled_and_leave_no_descriptor(ends):
     supervisor, _ = ends
-    before = len(os.listdir("/proc/self/fd"))
+    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
     supervisor.hand(hand(1, bytes(200_000)))
     assert supervisor.recall() == [1]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
 
 
 def test_each_task_goes_to_exactly_one_side_under_a_race(ends):

@@ -1,0 +1,65 @@
+"""Counting completions in the task's body: no queue's own opinion, the same small cost for all.
+
+Each process that runs tasks owns one memory-mapped file: a byte for each task (how often it ran)
+and the first and last moment (CLOCK_MONOTONIC) at which it ran one.
+"""
+
+import mmap
+import os
+import struct
+import time
+from pathlib import Path
+
+MOST = 1_200_000
+_HEAD = 16
+_own = None
+
+
+def mark(number):
+    """Note that task ``number`` ran."""
+    global _own  # noqa: PLW0603 - one map of the process, made on its first task
+    if _own is None or _own[0] != os.getpid():
+        _own = (os.getpid(), _open(Path(os.environ["MARKS"]) / f"{os.getpid()}.marks"))
+    now, memory = time.monotonic(), _own[1]
+    memory[_HEAD + number] = min(255, memory[_HEAD + number] + 1)
+    if memory[:8] == bytes(8):
+        struct.pack_into("d", memory, 0, now)
+    struct.pack_into("d", memory, 8, now)
+
+
+def _open(path):
+    with path.open("wb+") as file:
+        file.truncate(_HEAD + MOST)
+        return mmap.mmap(file.fileno(), _HEAD + MOST)
+
+
+def read(folder, count):
+    """Executions of each of the first ``count`` tasks, and the seconds from first to last."""
+    runs, first, last = bytearray(count), [], []
+    for path in Path(folder).glob("*.marks"):
+        data = path.read_bytes()
+        one, two = struct.unpack("dd", data[:_HEAD])
+        if one:
+            first.append(one)
+            last.append(two)
+        body = data[_HEAD : _HEAD + count]
+        if any(body):
+            runs = bytearray(min(255, a + b) for a, b in zip(runs, body, strict=True))
+    return runs, (max(last) - min(first) if first else 0.0)
+
+
+def done(folder, count):
+    """How many of the first ``count`` ran at least once."""
+    total = 0
+    for path in Path(folder).glob("*.marks"):
+        with path.open("rb") as file:
+            file.seek(_HEAD)
+            total += count - file.read(count).count(0)
+    return total
+
+
+def clear(folder):
+    """Forget the runs so far, in files that their owners still map."""
+    for path in Path(folder).glob("*.marks"):
+        with path.open("rb+") as file:
+            file.write(bytes(_HEAD + MOST))

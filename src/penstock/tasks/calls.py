@@ -1,0 +1,180 @@
+"""From a task's name, arguments and wishes to the message that is sent. No I/O."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, TypedDict
+
+import msgspec
+
+from penstock.clock import Clock
+from penstock.errors import ConfigError, EncodeError
+from penstock.message import Message, new_id
+from penstock.tasks.frame import running
+from penstock.tasks.names import unknown
+from penstock.tasks.options import Priority, wire_priority
+from penstock.wire.codec import Limits
+from penstock.wire.task import Call, encode_call
+
+__all__ = ["CallKeywords", "Route", "compose", "wall_time"]
+
+
+class CallKeywords(TypedDict, total=False):
+    """The keywords of ``apply_async``. ``None`` is the same as not given."""
+
+    countdown: float | None  # seconds from now
+    eta: datetime | float | None  # not before: aware, or naive in UTC, or Unix time
+    expires: datetime | timedelta | float | None  # not after: a time, or seconds from now
+    priority: Priority | None
+    queue: str | None
+    task_id: str | None
+    headers: Mapping[str, Any] | None  # one's own; attributes of `task.request`
+    retries: int
+    ignore_result: bool | None
+    time_limit: float | None  # seconds
+    soft_time_limit: float | None  # seconds
+    shadow: str | None  # the name to show
+    root_id: str | None
+    parent_id: str | None
+    group_id: str | None
+    group_index: int | None
+    reply_to: str | None
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls of one task are sent unless a call says otherwise."""
+
+    task: str
+    queue: str
+    priority: int | None  # the wire's
+    highest_first: bool  # of the broker: 9 before 0
+    ignore_result: bool | None = None
+    expires: float | None = None  # seconds
+    max_bytes: int
+
+
+def compose(
+    route: Route,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    options: CallKeywords | None = None,
+    *,
+    clock: Clock,
+) -> Message:
+    """The message of one call; raises EncodeError for arguments, ConfigError for options."""
+    if options or route.expires is not None:
+        message = _with_options(route, args, kwargs, options or {}, clock.wall())
+    else:
+        message = encode_call(
+            _call(route, new_id(), args, kwargs),
+            queue=route.queue,
+            priority=route.priority or 0,
+            limits=_ANY_SIZE,
+        )
+    if len(message.body) > route.max_bytes:
+        raise EncodeError(
+            f"the arguments of {route.task} take {len(message.body)} bytes, more than "
+            f"message_max_bytes ({route.max_bytes}): send a reference to them, or raise the setting"
+        )
+    return message
+
+
+# The size is checked once, in `compose`, which names the setting to change.
+_ANY_SIZE = Limits(max_bytes=sys.maxsize)
+
+
+def _call(
+    route: Route, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], **more: Any
+) -> Call:
+    frame = running()
+    if frame is None or frame.call is None:
+        root, parent = task_id, None
+    else:
+        root, parent = frame.call.root_id or frame.call.id, frame.call.id
+    return Call(
+        task=route.task,
+        id=task_id,
+        args=args if type(args) is tuple else tuple(args),
+        kwargs=kwargs if type(kwargs) is dict else dict(kwargs),
+        root_id=more.pop("root_id", None) or root,
+        parent_id=more.pop("parent_id", None) or parent,
+        ignore_result=more.pop("ignore_result", route.ignore_result),
+        origin=_origin(os.getpid()),
+        **more,
+    )
+
+
+def _with_options(
+    route: Route,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    options: CallKeywords,
+    now: float,
+) -> Message:
+    wishes = _given(options)
+    eta = _eta(wishes.pop("countdown", None), wishes.pop("eta", None), now)
+    expires = wishes.pop("expires", route.expires)
+    priority = wishes.pop("priority", None)
+    queue = wishes.pop("queue", route.queue)
+    task_id = wishes.pop("task_id", None) or new_id()
+    limits = (wishes.pop("time_limit", None), wishes.pop("soft_time_limit", None))
+    if "group_id" in wishes:
+        wishes["group"] = wishes.pop("group_id")
+    call = _call(
+        route,
+        task_id,
+        args,
+        kwargs,
+        eta=eta,
+        expires=None if expires is None else wall_time(expires, now, relative=True),
+        timelimit=limits,
+        **wishes,
+    )
+    return encode_call(
+        call,
+        queue=queue,
+        priority=(route.priority or 0)
+        if priority is None
+        else wire_priority(priority, highest_first=route.highest_first),
+        ready_at=eta or 0.0,
+        limits=_ANY_SIZE,
+    )
+
+
+def _given(options: CallKeywords) -> dict[str, Any]:
+    """The options that were given, by name; raises ConfigError for one that does not exist."""
+    known = CallKeywords.__annotations__
+    for name in options:
+        if name not in known:
+            raise unknown("option of apply_async", name, known)
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _eta(countdown: float | None, eta: datetime | float | None, now: float) -> float | None:
+    if countdown is not None:
+        return now + countdown if countdown > 0 else None
+    return None if eta is None else wall_time(eta, now)
+
+
+def wall_time(value: datetime | timedelta | float, now: float, *, relative: bool = False) -> float:
+    """Unix time of a point in time. Numbers are Unix time, or ``relative`` to ``now``.
+
+    A naive datetime is UTC, as for Celery with ``enable_utc``. Raises ConfigError.
+    """
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, timedelta):
+        return now + value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{value!r} is no time: give a datetime or a number of seconds")
+    return now + value if relative else float(value)
+
+
+@lru_cache(maxsize=4)
+def _origin(pid: int) -> str:
+    """Who sends, as Celery writes it; by process id, for a fork is another sender."""
+    return f"gen{pid}@{os.uname().nodename}"

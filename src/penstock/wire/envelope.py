@@ -1,0 +1,129 @@
+"""The envelope of a message on Redis: one JSON map with headers, properties and the body."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from penstock.errors import DecodeError
+from penstock.message import Message, new_id
+from penstock.wire.codec import LIMITS, Limits, dumps, loads
+from penstock.wire.task import read_header, readable_id
+
+__all__ = ["pack", "read_envelope", "unpack"]
+
+# What the envelope says in members of its own, or a Message does.
+_ELSEWHERE = frozenset({
+    "body_encoding", "content_encoding", "content_type", "delivery_tag", "priority",
+})  # fmt: skip
+
+
+def pack(
+    message: Message,
+    *,
+    exchange: str = "",
+    routing_key: str | None = None,
+    delivery_tag: str | None = None,
+) -> bytes:
+    """The envelope of a message: what goes into a list, a hash or a channel.
+
+    ``routing_key`` is the queue's name and ``delivery_tag`` the message's key unless given. A
+    message's moments are told by its headers alone. Raises EncodeError.
+    """
+    properties = message.properties
+    where = {
+        **_mapping(properties.get("delivery_info")),
+        "exchange": exchange,
+        "routing_key": message.queue if routing_key is None else routing_key,
+    }
+    return dumps({
+        "body": binascii.b2a_base64(message.body, newline=False).decode("ascii"),
+        "content-encoding": properties.get("content_encoding") or "utf-8",
+        "content-type": properties.get("content_type") or "application/json",
+        "headers": message.headers if isinstance(message.headers, dict) else dict(message.headers),
+        "properties": {
+            "correlation_id": message.id,
+            "delivery_mode": 2,
+            **{name: properties[name] for name in properties if name not in _ELSEWHERE},
+            "delivery_info": where,
+            "priority": message.priority,
+            "body_encoding": "base64",
+            "delivery_tag": message.key if delivery_tag is None else delivery_tag,
+        },
+    })  # fmt: skip
+
+
+def unpack(data: bytes | str, *, queue: str, limits: Limits = LIMITS) -> Message:
+    """The message in an envelope; raises DecodeError. One without delivery tag gets a new key.
+
+    A message whose envelope can be read but whose task cannot is given out too: what reads its
+    header says what is wrong with it.
+    """
+    return read_envelope(loads(data, limits=limits), queue=queue)
+
+
+def read_envelope(envelope: Any, *, queue: str) -> Message:
+    """The same for an envelope that was parsed already."""
+    if not isinstance(envelope, dict):
+        raise DecodeError(f"an envelope is a map, not {type(envelope).__name__}")
+    properties = _member(envelope, "properties")
+    tag = properties.get("delivery_tag")
+    key = tag if tag and isinstance(tag, str) else new_id()
+    priority = properties.get("priority")
+    said = {name: value for name, value in properties.items() if name not in _ELSEWHERE}
+    for member, name in (
+        ("content-type", "content_type"),
+        ("content-encoding", "content_encoding"),
+    ):
+        if envelope.get(member) is not None:
+            said[name] = envelope[member]
+    message = Message(
+        id=key,
+        queue=queue,
+        headers=_member(envelope, "headers"),
+        body=_body(envelope.get("body"), properties.get("body_encoding")),
+        priority=priority if type(priority) is int else 0,
+        key=key,
+        properties=said,
+    )
+    return _with_header(message)
+
+
+def _with_header(message: Message) -> Message:
+    """The message with the id and moments that its header tells, as far as they can be read."""
+    try:
+        header = read_header(message)
+    except DecodeError:
+        return msgspec.structs.replace(message, id=readable_id(message) or message.key)
+    return msgspec.structs.replace(
+        message, id=header.id, ready_at=header.eta or 0.0, expires_at=header.expires
+    )
+
+
+def _member(envelope: dict[str, Any], name: str) -> dict[str, Any]:
+    value = envelope.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DecodeError(f"the envelope's {name} are no map but {type(value).__name__}")
+    return value
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _body(text: Any, encoding: Any) -> bytes:
+    if text is None:
+        return b""
+    if not isinstance(text, str):
+        raise DecodeError(f"the envelope's body is no text but {type(text).__name__}")
+    if encoding != "base64":  # then it is the text itself, whatever name it was given
+        return text.encode("utf-8", "surrogatepass")
+    try:
+        return binascii.a2b_base64(text)
+    except ValueError as error:
+        raise DecodeError(f"the envelope's body is no base64: {error}") from error

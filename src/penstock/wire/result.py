@@ -1,0 +1,112 @@
+"""The result document: what a result store keeps of a task, as Celery writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.errors import DecodeError
+from penstock.wire.codec import LIMITS, Limits, dumps, loads
+from penstock.wire.failure import exception_document, read_exception
+from penstock.wire.times import read_moment, write_moment
+
+__all__ = [
+    "READY_STATES",
+    "ResultDocument",
+    "decode_result",
+    "encode_result",
+    "exception_document",
+    "read_exception",
+]
+
+READY_STATES = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+
+
+class ResultDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """One state of one task.
+
+    ``result`` is the value, an exception document, or what a custom state tells. ``date_done`` is
+    wall time and written for ready states only. The members from ``name`` to ``queue`` make the
+    extended form, which is written when there is a ``name``.
+    """
+
+    task_id: str
+    status: str
+    result: Any = None
+    traceback: str | None = None
+    children: Sequence[Any] | None = None
+    date_done: float | None = None
+    group_id: str | None = None
+    parent_id: str | None = None
+    name: str | None = None
+    args: Any = None
+    kwargs: Any = None
+    worker: str | None = None
+    retries: int | None = None
+    queue: str | None = None
+    stamped_headers: Sequence[str] | None = None
+    stamps: Mapping[str, Any] = {}
+
+
+_MEMBERS = frozenset(ResultDocument.__struct_fields__)
+
+
+def encode_result(doc: ResultDocument, *, limits: Limits = LIMITS) -> bytes:
+    """The document as JSON; raises EncodeError."""
+    done = doc.date_done if doc.status in READY_STATES else None
+    document: dict[str, Any] = {
+        "status": doc.status,
+        "result": doc.result,
+        "traceback": doc.traceback,
+        "children": doc.children,
+        "date_done": None if done is None else write_moment(done),
+    }
+    if doc.group_id is not None:
+        document["group_id"] = doc.group_id
+    if doc.parent_id is not None:
+        document["parent_id"] = doc.parent_id
+    if doc.name is not None:
+        document.update(_extension(doc))
+    if doc.stamped_headers is not None:
+        document["stamped_headers"] = doc.stamped_headers
+        document.update({k: v for k, v in doc.stamps.items() if k not in _MEMBERS})
+    document["task_id"] = doc.task_id
+    return dumps(document, limits=limits)
+
+
+def _extension(doc: ResultDocument) -> dict[str, Any]:
+    return {
+        "name": doc.name,
+        "args": doc.args,
+        "kwargs": doc.kwargs,
+        "worker": doc.worker,
+        "retries": doc.retries,
+        "queue": doc.queue,
+    }
+
+
+def decode_result(data: bytes | str, *, limits: Limits = LIMITS) -> ResultDocument:
+    """The document in JSON text; raises DecodeError."""
+    document = loads(data, limits=limits)
+    if not isinstance(document, dict):
+        raise DecodeError(f"a result document is a map, not {type(document).__name__}")
+    names = document.get("stamped_headers") or ()
+    members: dict[str, Any] = {**document, "stamps": _stamps(document, names)}
+    if document.get("date_done") is not None:
+        members["date_done"] = read_moment(document["date_done"])
+    try:
+        return msgspec.convert(members, ResultDocument)
+    except msgspec.ValidationError as error:
+        raise DecodeError(f"a result document that cannot be read: {error}") from error
+
+
+def _stamps(document: dict[str, Any], names: Any) -> dict[str, Any]:
+    if not isinstance(names, list | tuple):
+        return {}
+    return {
+        name: document[name]
+        for name in names
+        if isinstance(name, str) and name in document and name not in _MEMBERS
+    }

@@ -1,0 +1,328 @@
+"""Task messages: Celery's protocol 2 in both directions, protocol 1 read only.
+
+What a run needs is a :class:`Call`. A supervisor gets by with its :class:`Header`, which is read
+without touching the body.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import msgspec
+
+from penstock.errors import DecodeError, EncodeError
+from penstock.message import Message, new_id
+from penstock.wire.body import check_format, read_body
+from penstock.wire.codec import LIMITS, Limits, dumps
+from penstock.wire.times import read_moment, write_moment
+
+__all__ = ["Call", "Embed", "Header", "decode_call", "encode_call", "read_header", "readable_id"]
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = int | float | None
+T = TypeVar("T")
+
+
+class _Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message says of its task besides the arguments. ``eta`` and ``expires``: wall time."""
+
+    task: Name
+    id: Name
+    eta: float | None = None
+    expires: float | None = None
+    retries: Count = 0
+    timelimit: tuple[Seconds, Seconds] = (None, None)  # (hard, soft), as on the wire
+    root_id: str | None = None
+    parent_id: str | None = None
+    group: str | None = None
+    group_index: int | None = None
+    shadow: str | None = None
+    origin: str | None = None
+    ignore_result: bool | None = None
+    replaced_task_nesting: int = 0
+    stamped_headers: list[str] | None = None
+    stamps: dict[str, Any] = {}
+    argsrepr: str | None = None
+    kwargsrepr: str | None = None
+
+
+class Header(_Facts, frozen=True, kw_only=True):
+    """What a supervisor needs to know of a message; reading it leaves the body alone."""
+
+    protocol: ClassVar[int] = 2
+
+
+class _OldHeader(Header, frozen=True, kw_only=True):
+    protocol: ClassVar[int] = 1
+
+
+class Embed(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows a run, as plain data: lists of signatures, and the signature of a chord."""
+
+    callbacks: list[Any] | None = None
+    errbacks: list[Any] | None = None
+    chain: list[Any] | None = None  # the remaining steps, last one first
+    chord: dict[str, Any] | None = None
+
+
+class Call(_Facts, frozen=True, kw_only=True):
+    """One intended run.
+
+    ``headers`` are the sender's own, beside the protocol's. ``argsrepr`` and ``kwargsrepr``, what
+    logs show of the arguments, are made when the call is encoded unless they are given.
+    """
+
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = {}
+    reply_to: str | None = None
+    headers: Mapping[str, Any] = {}
+    embed: Embed = Embed()
+
+
+_MEMBERS = frozenset({"lang", *_Facts.__struct_fields__})
+# Said by brokers and workers of one delivery, not by the sender of the call.
+_OF_DELIVERY = frozenset({"compression", "redelivered"})
+_OF_CUSTODY = "penstock_"
+_MAY_BE_NULL = ("retries", "timelimit", "stamps", "replaced_task_nesting")
+_NO_EMBED = Embed()
+_NO_EMBED_TAIL = b', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
+_MAX_REPR = 1024
+_SMALL_BODY = 4096  # bytes: arguments of this size are worth a full repr
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def encode_call(
+    call: Call,
+    *,
+    queue: str,
+    priority: int = 0,
+    key: str | None = None,
+    ready_at: float = 0.0,
+    limits: Limits = LIMITS,
+) -> Message:
+    """The call as a message of protocol 2; raises EncodeError, and then nothing was sent.
+
+    It may run from ``ready_at`` (wall seconds; 0: from the call's ``eta``, or at once).
+    """
+    _check_names(call)
+    body = _body(call, limits)
+    eta, expires = call.eta, call.expires
+    headers: dict[str, Any] = {
+        "lang": "py",
+        "task": call.task,
+        "id": call.id,
+        "shadow": call.shadow,
+        "eta": None if eta is None else write_moment(eta),
+        "expires": None if expires is None else write_moment(expires),
+        "group": call.group,
+        "group_index": call.group_index,
+        "retries": call.retries,
+        "timelimit": list(call.timelimit),
+        "root_id": call.root_id or call.id,
+        "parent_id": call.parent_id,
+        "argsrepr": _repr(tuple(call.args), body) if call.argsrepr is None else call.argsrepr,
+        "kwargsrepr": _repr(call.kwargs, body) if call.kwargsrepr is None else call.kwargsrepr,
+        "origin": call.origin,
+        "ignore_result": call.ignore_result,
+        "replaced_task_nesting": call.replaced_task_nesting,
+        "stamped_headers": call.stamped_headers,
+        "stamps": call.stamps,
+    }
+    if call.headers or call.stamps:
+        _add_own(headers, call, limits)
+    return Message(
+        id=call.id,
+        queue=queue,
+        headers=headers,
+        body=body,
+        priority=priority,
+        ready_at=ready_at or eta or 0.0,
+        expires_at=expires,
+        key=new_id() if key is None else key,
+        properties={} if call.reply_to is None else {"reply_to": call.reply_to},
+    )
+
+
+def _check_names(call: Call) -> None:
+    if not (call.task and isinstance(call.task, str)):
+        raise EncodeError(f"a call needs the name of its task, as text, not {call.task!r}")
+    if not (call.id and isinstance(call.id, str)):
+        raise EncodeError(f"a call of {call.task} needs an id, as text, not {call.id!r}")
+
+
+def _body(call: Call, limits: Limits) -> bytes:
+    args, kwargs, embed = call.args, call.kwargs, call.embed
+    if not isinstance(args, list | tuple):
+        args = _listed(call)
+    if not isinstance(kwargs, dict):
+        kwargs = dict(kwargs)
+    try:
+        if embed is _NO_EMBED or embed == _NO_EMBED:  # nearly every call: its text is known
+            return dumps((args, kwargs), limits=limits)[:-1] + _NO_EMBED_TAIL
+        return dumps((args, kwargs, msgspec.structs.asdict(embed)), limits=limits)
+    except EncodeError as error:
+        raise EncodeError(f"the arguments of {call.task}: {error}") from error
+
+
+def _listed(call: Call) -> list[Any]:
+    if isinstance(call.args, str | bytes):  # would be spread into characters
+        raise EncodeError(f"args of {call.task} is text: give a list or a tuple of arguments")
+    return list(call.args)
+
+
+def _add_own(headers: dict[str, Any], call: Call, limits: Limits) -> None:
+    taken = _MEMBERS.intersection(call.headers)
+    if taken:
+        raise EncodeError(
+            f"headers of {call.task}: {', '.join(sorted(taken))} belong to the protocol; "
+            "choose other names, or set the option of that name"
+        )
+    headers.update(call.headers)
+    if len(headers) > limits.max_headers:
+        raise EncodeError(
+            f"{call.task} has {len(headers)} headers, more than the limit of "
+            f"{limits.max_headers}: send them as one map, or as arguments"
+        )
+    try:
+        dumps((call.headers, call.stamps), limits=limits)
+    except EncodeError as error:
+        raise EncodeError(f"the headers or stamps of {call.task}: {error}") from error
+
+
+def _repr(value: Any, body: bytes) -> str:
+    """Text for logs, at most 1024 characters and never at the price of a long argument."""
+    try:
+        text = repr(value) if len(body) <= _SMALL_BODY else _short_repr(value)
+    except Exception:  # noqa: BLE001 - an argument's own __repr__ may raise anything
+        return "<cannot be shown>"
+    return text if len(text) <= _MAX_REPR else text[: _MAX_REPR - 3] + "..."
+
+
+_short = reprlib.Repr()
+_short.maxlist = _short.maxtuple = _short.maxdict = 20
+_short.maxstring = _short.maxother = 200
+_short_repr = _short.repr
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def read_header(message: Message, *, limits: Limits = LIMITS) -> Header:
+    """What the message says of its task; raises DecodeError with the reason.
+
+    The body is read only for protocol 1, which has everything there.
+    """
+    if "task" not in message.headers:
+        return _read_old(message, limits)[0]
+    check_format(message)
+    return _header(message.headers, limits)
+
+
+def decode_call(message: Message, *, limits: Limits = LIMITS) -> Call:
+    """The call that a message asks for; raises DecodeError with the reason."""
+    if "task" not in message.headers:
+        return _decode_old(message, limits)
+    header = _header(message.headers, limits)
+    body = read_body(message, limits)
+    if not isinstance(body, list) or len(body) != 3:  # noqa: PLR2004
+        raise DecodeError("its body is no list of arguments, keyword arguments and what follows")
+    args, kwargs, embed = body
+    return _call(message, header, args, kwargs, embed)
+
+
+def readable_id(message: Message) -> str | None:
+    """The task id of a message that is otherwise bad, where one can be made out. Never raises."""
+    headers = message.headers
+    if "id" in headers:
+        return _as_id(headers["id"])
+    if "task" in headers:  # Celery's senders give the task's id a second time
+        return _as_id(message.properties.get("correlation_id"))
+    try:
+        body = read_body(message, LIMITS)
+    except DecodeError:
+        return None
+    return _as_id(body.get("id")) if isinstance(body, dict) else None
+
+
+def _as_id(value: Any) -> str | None:
+    try:
+        return msgspec.convert(value, Name)
+    except msgspec.ValidationError:
+        return None
+
+
+def _header(headers: Mapping[str, Any], limits: Limits) -> Header:
+    if len(headers) > limits.max_headers:
+        raise DecodeError(f"{len(headers)} headers, more than the limit of {limits.max_headers}")
+    return _checked(_readable(headers), Header, "its headers")
+
+
+def _readable(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of protocol 1 or 2 with moments as seconds, and without needless nulls."""
+    changed = dict(members)
+    for name in ("eta", "expires"):
+        if changed.get(name) is not None:
+            changed[name] = _moment(name, changed[name])
+    for name in _MAY_BE_NULL:
+        if name in changed and changed[name] is None:
+            del changed[name]
+    return changed
+
+
+def _moment(name: str, value: Any) -> float:
+    try:
+        return read_moment(value)
+    except DecodeError as error:
+        raise DecodeError(f"its {name}: {error}") from error
+
+
+def _checked(value: Any, kind: type[T], where: str) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DecodeError(f"{where}: {error}") from error
+
+
+def _call(message: Message, header: Header, args: Any, kwargs: Any, embed: Any) -> Call:
+    if not isinstance(args, list):
+        raise DecodeError(f"its args are no list but {type(args).__name__}")
+    if not isinstance(kwargs, dict):
+        raise DecodeError(f"its kwargs are no map but {type(kwargs).__name__}")
+    reply_to = message.properties.get("reply_to")
+    return Call(
+        args=args,
+        kwargs=kwargs,
+        embed=_checked(embed, Embed, "what follows it") if embed else _NO_EMBED,
+        reply_to=reply_to if isinstance(reply_to, str) else None,
+        headers={k: v for k, v in message.headers.items() if _is_own(k)},
+        **msgspec.structs.asdict(header),
+    )
+
+
+def _is_own(name: str) -> bool:
+    return not (name in _MEMBERS or name in _OF_DELIVERY or name.startswith(_OF_CUSTODY))
+
+
+def _read_old(message: Message, limits: Limits) -> tuple[Header, dict[str, Any]]:
+    """Header and body of protocol 1: one map holds everything, the headers hold nothing."""
+    body = read_body(message, limits)
+    if not isinstance(body, dict) or "task" not in body:
+        raise DecodeError("it is no task: neither its headers nor its body name one")
+    members = _readable(body)  # its `utc` is not asked: moments without an offset are UTC
+    if members.get("group") is None:
+        members["group"] = body.get("taskset")
+    return _checked(members, _OldHeader, "its body"), body
+
+
+def _decode_old(message: Message, limits: Limits) -> Call:
+    header, body = _read_old(message, limits)
+    embed = {name: body.get(name) for name in Embed.__struct_fields__}
+    args, kwargs = body.get("args"), body.get("kwargs")
+    return _call(
+        message, header, [] if args is None else args, {} if kwargs is None else kwargs, embed
+    )

@@ -1,0 +1,15 @@
+"""A slice of the kill storm: `python tests/support/storm.py` runs the whole of it."""
+
+import pytest
+
+from storm import Storm, percentile
+
+
+@pytest.mark.timeout(180)
+def test_nothing_is_lost_nor_run_after_it_was_settled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    verdict = Storm(tmp_path, executors=30, workers=4, tasks=1_500, seed=7).run()
+    assert verdict.clean(), (verdict, list(verdict.lines()))
+    assert verdict.executors_killed == 30
+    assert verdict.workers_killed == 4
+    assert percentile(verdict.worker_reruns or [0], 99) < 2.0

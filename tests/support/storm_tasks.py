@@ -1,0 +1,22 @@
+"""The app under the storm: its tasks say themselves when they start and end."""
+
+import os
+import time
+
+from penstock import App
+
+app = App("storm")
+_journal = os.open("journal", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def note(*words):
+    """One line in one write: it outlives whoever wrote it."""
+    os.write(_journal, (" ".join(map(str, (time.monotonic_ns(), *words))) + "\n").encode())
+
+
+@app.task(bind=True, name="work")
+def work(self, number, seconds):
+    note("start", number, os.getpid(), self.request.attempt)
+    time.sleep(seconds)  # the work itself: what the storm interrupts
+    note("end", number, os.getpid())
+    return number
