@@ -146,20 +146,29 @@ def together(first: Plan[Any], second: Plan[Any]) -> Plan[tuple[Any, Any]]:
 
     This is how a worker settles what is finished and claims what is next in one transaction.
     """
-    one, two = next(first), next(second)
-    if not (isinstance(one, Exchange) and isinstance(two, Exchange)):
-        raise TypeError("only plans that begin with an exchange can share a round trip")
-    replies = yield _joined([one, two])
-    results = []
-    for plan, reply in zip((first, second), replies, strict=True):
-        results.append((yield from _resumed(plan, reply)))
-    return results[0], results[1]
+    try:
+        one, two = next(first), next(second)
+        if not (isinstance(one, Exchange) and isinstance(two, Exchange)):
+            raise TypeError("only plans that begin with an exchange can share a round trip")
+        replies = yield _joined([one, two])
+        results = []
+        for plan, reply in zip((first, second), replies, strict=True):
+            results.append((yield from _resumed(plan, reply)))
+        return results[0], results[1]
+    finally:  # a failed round trip must not leave what a plan has opened to a traceback's life
+        first.close()
+        second.close()
 
 
 def _resumed(plan: Plan[R], reply: Any) -> Plan[R]:
     try:
         command = plan.send(reply)
         while True:
-            command = plan.send((yield command))
+            try:
+                reply = yield command
+            except Exception as error:  # noqa: BLE001 - handed to the plan, which may mend it
+                command = plan.throw(error)
+            else:
+                command = plan.send(reply)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]

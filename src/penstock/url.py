@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from penstock.errors import ConfigError
 
 __all__ = ["Url"]
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Url:
     host: str | None = None
     port: int | None = None
     path: str = ""
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict, repr=False)  # may hold a password
     raw: str = field(default="", repr=False, compare=False)
 
     @classmethod
@@ -30,16 +33,12 @@ class Url:
         if isinstance(text, Url):
             return text
         scheme, separator, _ = text.partition("://")
-        if not separator or not scheme:
+        if not separator or not _SCHEME.fullmatch(scheme):
             raise ConfigError(
                 "a broker or result store is named by a URL such as sqlite:///penstock.db "
                 "or redis://host:6379/0; this text has no scheme:// at its beginning"
             )
-        try:
-            parts = urlsplit(text)
-            port = parts.port
-        except ValueError as error:
-            raise ConfigError(f"the {scheme}:// URL cannot be read: {error}") from None
+        parts, port = _split(scheme, text)
         return cls(
             scheme=scheme.lower(),
             user=unquote(parts.username) if parts.username else None,
@@ -71,3 +70,18 @@ class Url:
         if self.port is not None:
             where += f":{self.port}"
         return f"{self.scheme}://{login}{where}{self.path}"
+
+
+def _split(scheme: str, text: str) -> tuple[SplitResult, int | None]:
+    """The parts of an address and its port; an error must not quote a piece of the password."""
+    try:
+        parts = urlsplit(text)
+        # "redis://:12/cret@host" would be read as port 12 and the path "/cret@host".
+        if "@" in parts.netloc or "@" not in text or not parts.netloc:
+            return parts, parts.port
+    except ValueError:
+        pass  # its text quotes what was read as the port
+    raise ConfigError(
+        f"the {scheme}:// URL has no host and port that can be read; in a user name or password "
+        "write / ? # @ : as %2F %3F %23 %40 %3A, and elsewhere @ as %40"
+    )

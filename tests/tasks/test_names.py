@@ -1,5 +1,6 @@
 """Names of tasks, and the nearest to a wrong one."""
 
+import functools
 import importlib.util
 import sys
 
@@ -67,3 +68,11 @@ def test_an_unregistered_name():
 
     with pytest.raises(NotRegistered, match=r"'tasks\.nobody'"):
         App("tasks").tasks["tasks.nobody"]
+
+
+def test_a_callable_without_a_name_needs_one():
+    app = App("tasks")
+    function = functools.partial(print, 1)
+    with pytest.raises(ConfigError, match="name="):
+        app.task(function)
+    assert app.task(name="show")(function).name == "show"

@@ -1,6 +1,7 @@
 """What a caller learns of its task."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -97,6 +98,28 @@ def test_time_out_names_the_task_and_its_state(add, box):
     result = add.delay(1, 2)
     with pytest.raises(ResultTimeout, match=rf"{result.id}.*0 s.*PENDING"):
         result.get(timeout=0)
+
+
+def test_a_caller_that_waits_is_woken(add, box):
+    result = add.delay(1, 2)
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(result.get(timeout=30)))
+    waiting.start()
+    box.drain()
+    waiting.join(30)
+    assert got == [3]
+
+
+def test_a_coroutine_that_waits_is_woken(add, box):
+    async def main():
+        result = await add.adelay(1, 2)
+        waiting = asyncio.create_task(result.aget(timeout=30))
+        await asyncio.sleep(0)  # let it begin to wait
+        assert not waiting.done()
+        box.drain()
+        return await waiting
+
+    assert asyncio.run(main()) == 3
 
 
 def test_progress(app, box):

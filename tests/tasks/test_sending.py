@@ -89,6 +89,17 @@ def test_typing_false_leaves_the_arguments_to_the_worker(app, box):
     assert isinstance(outcome.error, TypeError)
 
 
+def test_text_is_no_list_of_arguments(add, box):
+    with pytest.raises(EncodeError, match="is text"):
+        add.apply_async("ab")
+    assert box.enqueued() == []
+
+
+def test_sending_nothing_sends_nothing(add, box):
+    assert add.send_many([]) == []
+    assert box.broker.queues() == []
+
+
 def test_arguments_without_a_form_send_nothing(add, box):
     with pytest.raises(EncodeError):
         add.delay(object())

@@ -150,7 +150,7 @@ def test_two_plans_share_their_first_round_trip(run):
     def appending(*items):
         replies = []
         for item in items:
-            replies.append(
+            replies.append(  # noqa: PERF401 - no yield in a comprehension
                 (yield Exchange(item, lambda target, item=item: target.append(item) or item))
             )
         return replies

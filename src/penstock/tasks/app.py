@@ -5,29 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Literal,
-    ParamSpec,
-    Protocol,
-    TypeVar,
-    Unpack,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 from penstock.brokers.registry import open_broker
 from penstock.clock import SYSTEM_CLOCK, Clock
-from penstock.errors import ConfigError, NotRegistered, PenstockError
+from penstock.errors import ConfigError, PenstockError
 from penstock.message import Message
 from penstock.results.registry import SCHEMES as STORE_SCHEMES
 from penstock.results.registry import open_store
 from penstock.tasks.calls import CallKeywords, Route, compose
 from penstock.tasks.frame import running
-from penstock.tasks.names import same_function, task_name
+from penstock.tasks.names import task_name
 from penstock.tasks.options import TaskKeywords, TaskOptions
 from penstock.tasks.publish import apublish, publish
+from penstock.tasks.registration import BoundDecorator, Decorator, Tasks
 from penstock.tasks.result import AsyncResult as Result
 from penstock.tasks.routes import route_of
 from penstock.tasks.settings import Settings
@@ -38,7 +29,7 @@ if TYPE_CHECKING:
     from penstock.brokers.base import Broker
     from penstock.results.base import ResultStore
 
-__all__ = ["DEFAULT_URL", "App", "Tasks"]
+__all__ = ["DEFAULT_URL", "App"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,33 +40,6 @@ DEFAULT_URL = "sqlite:///penstock.db"
 _OPEN = "open"
 _BROKER_VARIABLE = "PENSTOCK_BROKER_URL"
 _BACKEND_VARIABLE = "PENSTOCK_RESULT_BACKEND"
-
-
-class Tasks(dict[str, Task[..., Any]]):
-    """The tasks of an app by name; raises NotRegistered for a name that is none."""
-
-    def __missing__(self, name: str) -> Task[..., Any]:
-        raise NotRegistered(f"no task is registered as {name!r}")
-
-
-class Decorator(Protocol):
-    """What ``@app.task(...)`` gives."""
-
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
-
-
-class BoundDecorator(Protocol):
-    """What ``@app.task(bind=True)`` gives: the function's first parameter is the task itself."""
-
-    @overload
-    def __call__(
-        self, function: Callable[Concatenate[Task[..., Any], P], Coroutine[Any, Any, R]], /
-    ) -> AsyncTask[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[Concatenate[Task[..., Any], P], R], /) -> Task[P, R]: ...
 
 
 class App:
@@ -125,26 +89,22 @@ class App:
     def task(
         self, *, bind: Literal[False] = False, **options: Unpack[TaskKeywords]
     ) -> Decorator: ...
-    def task(self, function: Any = None, /, *, bind: bool = False, **options: Any) -> Any:
+    def task(self, *function: Callable[..., Any], **options: Any) -> Any:
         """Make a function a task: ``@app.task``, or ``@app.task(queue="slow", …)``.
 
         Raises ConfigError for an unknown option and for a name that another function has.
         """
-        checked = TaskOptions.of(options | {"bind": bind})
-        if function is not None:
-            return self._register(function, checked)
-        return lambda function: self._register(function, checked)
+        checked = TaskOptions.of(options)
+        if not function:
+            return lambda function: self._register(function, checked)
+        (only,) = function
+        return self._register(only, checked)
 
     def _register(self, function: Callable[..., Any], options: TaskOptions) -> Task[..., Any]:
         if not callable(function):
             raise ConfigError(f"@app.task is for functions, not for {function!r}")
         name = options.name or task_name(function, self.name)
-        existing = self.tasks.get(name)
-        if existing is not None and not same_function(existing.function, function):
-            raise ConfigError(
-                f"two functions are registered as {name!r}: {_where(existing.function)} and "
-                f"{_where(function)}; give one of them another name with @app.task(name=...)"
-            )
+        self.tasks.check(name, function)
         kind = AsyncTask if is_async(function) else Task
         task: Task[..., Any] = kind(function, name=name, options=options, app=self)
         self.tasks[name] = task
@@ -199,13 +159,16 @@ class App:
 
     def publish(self, messages: Sequence[Message]) -> None:
         """Store messages, with patience where the broker is down; see :mod:`.publish`."""
-        publish(self.broker, messages, timeout=self.conf.publish_timeout, clock=self.clock)
-        self._published(messages)
+        if messages:
+            publish(self.broker, messages, timeout=self.conf.publish_timeout, clock=self.clock)
+            self._published(messages)
 
     async def apublish(self, messages: Sequence[Message]) -> None:
         """Awaiting twin of :meth:`publish`."""
-        await apublish(self.broker, messages, timeout=self.conf.publish_timeout, clock=self.clock)
-        self._published(messages)
+        if messages:
+            timeout = self.conf.publish_timeout
+            await apublish(self.broker, messages, timeout=timeout, clock=self.clock)
+            self._published(messages)
 
     def _published(self, messages: Sequence[Message]) -> None:
         frame = running()
@@ -323,9 +286,3 @@ class App:
     def __repr__(self) -> str:
         broker, backend = Url.parse(self.broker_url), Url.parse(self.backend_url)
         return f"<App {self.name} broker={broker} backend={backend} tasks={len(self.tasks)}>"
-
-
-def _where(function: Callable[..., Any]) -> str:
-    code = getattr(function, "__code__", None)
-    name = getattr(function, "__qualname__", repr(function))
-    return f"{name} ({code.co_filename}:{code.co_firstlineno})" if code else name

@@ -98,8 +98,8 @@ def _call(
     return Call(
         task=route.task,
         id=task_id,
-        args=args if type(args) is tuple else tuple(args),
-        kwargs=kwargs if type(kwargs) is dict else dict(kwargs),
+        args=args,
+        kwargs=kwargs,
         root_id=more.pop("root_id", None) or root,
         parent_id=more.pop("parent_id", None) or parent,
         ignore_result=more.pop("ignore_result", route.ignore_result),

@@ -17,10 +17,13 @@ def task_name(function: Callable[..., Any], app_name: str) -> str:
     A script's own tasks are in ``__main__``, which is another module in every process: the app's
     name stands for it, so that ``python tasks.py`` and a worker of ``tasks`` agree.
     """
+    own = getattr(function, "__name__", None)
+    if own is None:
+        raise ConfigError(f"{function!r} has no name to call a task by: use @app.task(name=...)")
     module = function.__module__
     if module == "__main__":
         module = app_name or _script()
-    return f"{module}.{function.__name__}"
+    return f"{module}.{own}"
 
 
 def _script() -> str:

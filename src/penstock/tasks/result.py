@@ -159,12 +159,12 @@ class AsyncResult(Generic[R]):
         return self._document().name
 
     @property
-    def args(self) -> list[Any] | None:
+    def args(self) -> Any:
         """The task's arguments, where the setting ``result_extended`` stores them."""
         return self._document().args
 
     @property
-    def kwargs(self) -> dict[str, Any] | None:
+    def kwargs(self) -> Any:
         """The task's keyword arguments, where ``result_extended`` stores them."""
         return self._document().kwargs
 

@@ -8,15 +8,31 @@ from typing import Any
 
 import msgspec
 
+from penstock.errors import MaxRetriesExceededError
 from penstock.tasks.options import TaskOptions
 from penstock.wire.task import Call
 
-__all__ = ["autoretry_delay", "backoff", "may_retry", "next_call", "wants_autoretry"]
+__all__ = [
+    "autoretry_delay",
+    "backoff",
+    "exceeded",
+    "limits_of",
+    "may_retry",
+    "next_call",
+    "wants_autoretry",
+]
 
 
 def may_retry(retries: int, most: int | None) -> bool:
     """True when a run that was retried so often may be retried once more."""
     return most is None or retries < most
+
+
+def exceeded(call: Call) -> MaxRetriesExceededError:
+    """The error of a call that asks for more retries than it may have."""
+    return MaxRetriesExceededError(
+        f"can't retry {call.task}[{call.id}]: it was retried {call.retries} times already"
+    )
 
 
 def wants_autoretry(options: TaskOptions, error: BaseException) -> bool:
@@ -75,3 +91,11 @@ def next_call(
         parent_id=call.parent_id or call.id,
         **changes,
     )
+
+
+def limits_of(
+    call: Call, hard: float | None, soft: float | None
+) -> tuple[float | None, float | None]:
+    """The time limits of the next call: those given, else the call's own. Seconds: hard, soft."""
+    old_hard, old_soft = call.timelimit
+    return (old_hard if hard is None else hard, old_soft if soft is None else soft)

@@ -13,10 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import MaxRetriesExceededError
 from penstock.tasks.frame import Delivery, Frame, Reporter, entered
 from penstock.tasks.outcome import Failed, Ignored, Outcome, Rejected, Retrying, Succeeded
-from penstock.tasks.retry import autoretry_delay, may_retry, next_call, wants_autoretry
+from penstock.tasks.retry import autoretry_delay, exceeded, may_retry, next_call, wants_autoretry
 from penstock.tasks.signals import Ignore, Reject, Retry, Signal
 from penstock.tasks.traces import traceback_text
 from penstock.wire.task import Call
@@ -187,7 +186,7 @@ class _Run:
         """Run again: by :meth:`Task.retry`, by an option, or by a bare ``raise Retry()``."""
         options = self.task.options
         if signal.call is None and not may_retry(self.call.retries, options.max_retries):
-            return self._failed(signal.exc or MaxRetriesExceededError(_exceeded(self.call)))
+            return self._failed(signal.exc or exceeded(self.call))
         at = signal.when
         if at is None:
             at = self.app.clock.wall() + options.default_retry_delay
@@ -215,10 +214,6 @@ class _Run:
 
     def _children(self) -> tuple[str, ...]:
         return tuple(self.frame.children)
-
-
-def _exceeded(call: Call) -> str:
-    return f"can't retry {call.task}[{call.id}]: it was retried {call.retries} times already"
 
 
 def _cancelled_from_outside(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from penstock.wire.task import Call
 __all__ = ["Ignore", "Reject", "Retry", "Signal"]
 
 
-class Signal(Exception):  # noqa: N818 - not an error
+class Signal(Exception):
     """Base of what a task raises to steer its own end."""
 
 

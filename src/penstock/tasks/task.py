@@ -8,14 +8,14 @@ from datetime import datetime
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
-from penstock.errors import ConfigError, MaxRetriesExceededError
+from penstock.errors import ConfigError
 from penstock.message import Message, Record
 from penstock.tasks.calls import CallKeywords, compose, wall_time
 from penstock.tasks.frame import Context, Frame, current, entered, running
 from penstock.tasks.options import Priority, TaskOptions, wire_priority
 from penstock.tasks.outcome import state_document
 from penstock.tasks.result import AsyncResult
-from penstock.tasks.retry import may_retry, next_call
+from penstock.tasks.retry import exceeded, limits_of, may_retry, next_call
 from penstock.tasks.signals import Retry
 from penstock.tasks.signature import ArgumentCheck
 from penstock.wire.result import READY_STATES
@@ -226,9 +226,7 @@ class Task(Generic[P, R]):
         call = frame.call
         most = self.max_retries if max_retries is None else max_retries
         if not may_retry(call.retries, most):
-            raise exc or MaxRetriesExceededError(
-                f"can't retry {self.name}[{call.id}]: it was retried {call.retries} times already"
-            )
+            raise exc or exceeded(call)
         at = self._next_run(eta, countdown)
         signal = Retry(
             exc=exc,
@@ -238,7 +236,7 @@ class Task(Generic[P, R]):
                 at=at,
                 args=args,
                 kwargs=kwargs,
-                timelimit=_limits(call, time_limit, soft_time_limit),
+                timelimit=limits_of(call, time_limit, soft_time_limit),
             ),
             queue=queue,
             priority=None if priority is None else self._wire_priority(priority),
@@ -312,13 +310,6 @@ def _arguments(call: Arguments) -> tuple[Sequence[Any], Mapping[str, Any]]:
     if isinstance(call, (str, bytes)):
         raise ConfigError(f"each call of send_many is a sequence of arguments, not {call!r}")
     return call, {}
-
-
-def _limits(
-    call: Call, hard: float | None, soft: float | None
-) -> tuple[float | None, float | None]:
-    old_hard, old_soft = call.timelimit
-    return (old_hard if hard is None else hard, old_soft if soft is None else soft)
 
 
 _OUTSIDE = Context()

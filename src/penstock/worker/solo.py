@@ -83,7 +83,8 @@ class Solo:
         return 0
 
     def _rest(self, seconds: float) -> None:
-        select.select([self._listener, self._stop], [], [], max(seconds, self._custody.resting))
+        sources = [self._listener.fileno(), self._stop.fileno()]
+        select.select(sources, [], [], max(seconds, self._custody.resting))
 
     def _run(self, work: Work) -> None:
         self._work = work

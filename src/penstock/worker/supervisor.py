@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Supervisor"]
 
-_TEND_AT_LEAST_EVERY = 1.0  # seconds
+_TEND_AT_LEAST_EVERY, _TEND_AT_MOST_EVERY = 1.0, 0.001  # seconds
 _EXTENDS_PER_LEASE = 3
 _RESPAWN_PAUSE = 1.0  # seconds, once executors die before they are ready
 _EARLY_DEATHS = 3
@@ -265,7 +265,8 @@ class Supervisor:
 
     def _tend(self, now: float) -> None:
         due = self._custody.tend()
-        self._tend_at = now + min(_TEND_AT_LEAST_EVERY, due or _TEND_AT_LEAST_EVERY)
+        pause = _TEND_AT_LEAST_EVERY if due is None else min(due, _TEND_AT_LEAST_EVERY)
+        self._tend_at = now + max(pause, _TEND_AT_MOST_EVERY)
         self._look = True
         self._neighbours.refresh()
 

@@ -53,11 +53,17 @@ class ZygoteLink:
     def manifest(self) -> Manifest:
         """Wait for what the app holds; raises ConfigError with the import's error, if any."""
         while True:
-            for event in self.receive():
+            for event in self._first_news():
                 if isinstance(event, Manifest):
                     return event
                 if isinstance(event, Failure):
                     raise ConfigError(event.text)
+
+    def _first_news(self) -> list[FromZygote]:
+        try:
+            return self.receive()
+        except ZygoteGone as error:  # starting again would meet the same end
+            raise ConfigError("the process died while it imported the app") from error
 
     def fileno(self) -> int:
         """Readable when there is news."""

@@ -1,0 +1,1 @@
+"""The SQL of the brokers, one folder for each engine."""

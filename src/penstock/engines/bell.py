@@ -1,0 +1,221 @@
+"""Wake-up between processes: a bell is a small file, ringing reads one byte of it.
+
+The kernel tells every inotify watch that the file was read. So a ring costs under a microsecond
+and writes nothing to the disk (it works when the disk is full), and a listener waits in the kernel
+without polling. Where inotify is missing or used up, one thread watches for commits instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from penstock.plan import Listener
+
+__all__ = ["Bells"]
+
+_IN_ACCESS = 0x1
+_SPARE = 8  # listeners kept for the next wait: making one costs 70 us, and a user has only 128
+_POLL = 0.005
+
+
+class _Pipe:
+    """A listener on any descriptor that becomes readable."""
+
+    def __init__(self, fd: int, done: Callable[[_Pipe], None]) -> None:
+        self._fd = fd
+        self._done = done
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def wait(self, timeout: float | None) -> bool:
+        import select
+
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        rang = bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+        if rang:
+            self.clear()
+        return rang
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # drained
+            while os.read(self._fd, 65536):
+                pass
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            self._done(self)
+
+    def shut(self) -> None:
+        """Close the descriptor itself."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __repr__(self) -> str:
+        return f"<listener on descriptor {self._fd}>"
+
+
+class Bells:
+    """The bells in one folder: ring them, listen to them. One owner process; see :meth:`forget`.
+
+    ``version`` gives a number that changes with each commit: asked only where inotify is missing.
+    """
+
+    def __init__(self, folder: Path, *, version: Callable[[], int], inotify: bool = True) -> None:
+        self._folder = folder
+        self._watch = _watch if inotify else _no_watch
+        self._files: dict[str, int] = {}
+        self._spare: dict[tuple[str, ...], list[_Pipe]] = {}
+        self._open: weakref.WeakSet[_Pipe] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._poller = _Poller(version)
+
+    def ring(self, names: Sequence[str]) -> None:
+        """Wake whoever listens to one of these."""
+        for name in names:
+            fd = self._files.get(name)
+            os.pread(self._file(name) if fd is None else fd, 1, 0)
+
+    def listen(self, names: tuple[str, ...]) -> Listener:
+        """A listener that hears every ring from now on."""
+        spare = self._spare.get(names)
+        if spare:
+            with contextlib.suppress(IndexError):  # another thread was faster
+                listener = spare.pop()
+                listener.clear()
+                return listener
+        for name in names:
+            self._file(name)
+        try:
+            fd = self._watch([os.fsencode(self._folder / name) for name in names])
+        except OSError:  # no inotify, or as many instances as this user may have
+            listener = self._poller.listen()
+        else:
+            listener = _Pipe(fd, functools.partial(self._put_by, names))
+        self._open.add(listener)
+        return listener
+
+    def close(self) -> None:
+        """Close what is open; the next ring opens it again."""
+        with self._lock:
+            for fd in self._files.values():
+                os.close(fd)
+            self._files.clear()
+            for listeners in self._spare.values():
+                for listener in listeners:
+                    listener.shut()
+            self._spare.clear()
+
+    def forget(self) -> None:
+        """In a forked child: close the parent's listeners, whose rings are not ours to take."""
+        for listener in list(self._open):
+            listener.shut()
+
+    def _put_by(self, names: tuple[str, ...], listener: _Pipe) -> None:
+        spare = self._spare.setdefault(names, [])
+        if len(spare) < _SPARE:
+            spare.append(listener)
+        else:
+            listener.shut()
+
+    def _file(self, name: str) -> int:
+        with self._lock:
+            if name not in self._files:
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                fd = os.open(self._folder / name, flags, 0o600)
+                if not os.fstat(fd).st_size:
+                    os.pwrite(fd, b"!", 0)  # the byte that a ring reads
+                self._files[name] = fd
+            return self._files[name]
+
+
+class _Poller:
+    """Rings every listener of its own when ``version`` changes, from a thread."""
+
+    def __init__(self, version: Callable[[], int]) -> None:
+        self._version = version
+        self._lock = threading.Lock()
+        self._ends: dict[_Pipe, int] = {}
+        self._thread: threading.Thread | None = None
+
+    def listen(self) -> _Pipe:
+        ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        listener = _Pipe(ours, self._leave)
+        with self._lock:
+            self._ends[listener] = theirs
+            if self._thread is None:
+                seen = self._version()
+                self._thread = threading.Thread(
+                    target=self._run, args=(seen,), name="penstock-bells", daemon=True
+                )
+                self._thread.start()
+        return listener
+
+    def _leave(self, listener: _Pipe) -> None:
+        with self._lock:
+            os.close(self._ends.pop(listener))
+        listener.shut()
+
+    def _run(self, seen: int) -> None:
+        pause = threading.Event()
+        while self._listened():
+            version = self._version()
+            if version != seen:
+                seen = version
+                self._ring()
+            pause.wait(_POLL)
+
+    def _listened(self) -> bool:
+        with self._lock:
+            if not self._ends:
+                self._thread = None
+            return self._thread is not None
+
+    def _ring(self) -> None:
+        with self._lock:
+            for end in self._ends.values():
+                with contextlib.suppress(BlockingIOError):  # full: it has been rung before
+                    os.write(end, b"!")
+
+
+def _watch(paths: Sequence[bytes]) -> int:
+    """An inotify descriptor that becomes readable when one of the files is read."""
+    libc = _libc()
+    fd: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    if fd < 0:
+        raise _errno("no inotify instance")
+    for path in paths:
+        if libc.inotify_add_watch(fd, path, _IN_ACCESS) < 0:
+            error = _errno("no inotify watch")
+            os.close(fd)
+            raise error
+    return fd
+
+
+def _no_watch(paths: Sequence[bytes]) -> int:
+    raise OSError("inotify is switched off")
+
+
+@functools.cache
+def _libc() -> "ctypes.CDLL":  # type: ignore[name-defined]  # noqa: F821, UP037
+    import ctypes  # only where somebody listens: it costs 5 ms
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "inotify_init1"):
+        raise OSError("this system has no inotify")
+    return libc
+
+
+def _errno(text: str) -> OSError:
+    import ctypes
+
+    return OSError(ctypes.get_errno(), text)

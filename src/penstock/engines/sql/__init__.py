@@ -1,0 +1,1 @@
+"""The SQL of the storage engines, one file for each subject."""
