@@ -82,3 +82,8 @@ def test_the_revision_is_no_setting():
     conf.crash_limit = 4
     assert conf.revision > before
     assert "revision" not in conf.as_dict()
+
+
+def test_their_text_shows_what_was_set_and_no_password():
+    app = App("tasks", broker="redis://:secret@host/1", crash_limit=5)
+    assert repr(app.conf) == "Settings(broker_url=redis://:**@host/1, crash_limit=5)"

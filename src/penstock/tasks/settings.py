@@ -14,6 +14,7 @@ import msgspec
 
 from penstock.errors import ConfigError
 from penstock.tasks.names import unknown
+from penstock.url import Url
 from penstock.wire.codec import Limits
 
 __all__ = ["Settings"]
@@ -108,6 +109,12 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
         """All settings by name."""
         return msgspec.structs.asdict(self)
 
+    def __repr__(self) -> str:
+        """What differs from the defaults, without passwords."""
+        changed = {k: v for k, v in self.as_dict().items() if v != getattr(_DEFAULTS, k)}
+        shown = (f"{name}={_masked(name, value)}" for name, value in changed.items())
+        return f"Settings({', '.join(shown)})"
+
     def __setattr__(self, name: str, value: Any) -> None:
         _put(self, {name: value})
 
@@ -116,6 +123,14 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
         if name.startswith("_"):
             raise AttributeError(name)
         raise _NoSetting(str(unknown("setting", name, self.__struct_fields__)))
+
+
+_DEFAULTS = Settings()
+_URLS = frozenset({"broker_url", "result_backend"})
+
+
+def _masked(name: str, value: Any) -> str:
+    return str(Url.parse(value)) if name in _URLS and value else repr(value)
 
 
 class _NoSetting(ConfigError, AttributeError):

@@ -99,13 +99,14 @@ class Executor:
 
     def _begin(self, hand: Hand) -> Call | None:
         try:
-            call = decode_call(hand.message)
+            call = decode_call(hand.message, limits=self.app.conf.message_limits)
+            _refuse_follow_ups(call)
         except DecodeError as error:
             self._outlet.send(protocol.Unreadable(hand.tag, str(error)))
             return None
         if hand.announce:
             self._outlet.send(Begun(hand.tag))
-            if self.app.tasks[call.task].options.track_started:
+            if self.app.tasks[call.task].options.resolved(self.app.conf).track_started:
                 self._send_started(hand, call)
         return call
 
@@ -143,6 +144,13 @@ class Executor:
                 return protocol.Rejected(hand.tag, reason, requeue, document, outcome.runtime)
             case _:
                 return Finished(hand.tag, state, document, outcome.runtime)
+
+
+def _refuse_follow_ups(call: Call) -> None:
+    """Raise DecodeError for a call with callbacks or a chain: running half of it would lose them."""
+    asked = [name for name in call.embed.__struct_fields__ if getattr(call.embed, name)]
+    if asked:
+        raise DecodeError(f"it asks for {', '.join(asked)}, which this version does not run")
 
 
 class _Reporter:

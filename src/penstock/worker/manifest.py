@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from penstock.worker.protocol import Manifest, TaskPolicy
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from penstock.tasks.task import Task
 
 __all__ = ["manifest_of"]
-
-T = TypeVar("T")
 
 
 def manifest_of(app: App) -> Manifest:
@@ -28,20 +26,12 @@ def manifest_of(app: App) -> Manifest:
 
 
 def _policy(app: App, task: Task[..., object]) -> TaskPolicy:
-    options, conf = task.options, app.conf
+    options = task.options.resolved(app.conf)
     return TaskPolicy(
-        acks_late=_either(options.acks_late, conf.task_acks_late),
-        ignore_result=_either(options.ignore_result, conf.task_ignore_result),
-        track_started=_either(options.track_started, conf.task_track_started),
-        rate_limit=_text(_either(options.rate_limit, conf.task_default_rate_limit)),
-        time_limit=_either(options.time_limit, conf.task_time_limit),
-        soft_time_limit=_either(options.soft_time_limit, conf.task_soft_time_limit),
+        acks_late=bool(options.acks_late),
+        ignore_result=bool(options.ignore_result),
+        track_started=bool(options.track_started),
+        rate_limit=None if options.rate_limit is None else str(options.rate_limit),
+        time_limit=options.time_limit,
+        soft_time_limit=options.soft_time_limit,
     )
-
-
-def _either(own: T | None, general: T) -> T:
-    return general if own is None else own
-
-
-def _text(rate: str | float | None) -> str | None:
-    return None if rate is None else str(rate)

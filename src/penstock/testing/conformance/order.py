@@ -33,9 +33,9 @@ class OrderCases(BrokerStage):
     @needs("priorities")
     def test_higher_priority_first_then_older(self) -> None:
         wishes = [("a", 3), ("b", 9), ("c", 0), ("d", 9), ("e", 3), ("f", 6)]
-        self.one.publish(*(self.message(id, priority=priority) for id, priority in wishes))
-        upwards = [id for id, _ in sorted(wishes, key=lambda wish: wish[1])]
-        downwards = [id for id, _ in sorted(wishes, key=lambda wish: -wish[1])]
+        self.one.publish(*(self.message(name, priority=priority) for name, priority in wishes))
+        upwards = [name for name, _ in sorted(wishes, key=lambda wish: wish[1])]
+        downwards = [name for name, _ in sorted(wishes, key=lambda wish: -wish[1])]
         highest_first = self.one.broker.capabilities.highest_first
         assert self.one.finish(self.queue) == (downwards if highest_first else upwards)
 

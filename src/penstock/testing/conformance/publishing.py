@@ -122,5 +122,5 @@ class PublishingCases(BrokerStage):
         done = self.two.finish(self.queue)
         assert sorted(done) == sorted(message.id for batch in batches for message in batch)
         for batch in batches:
-            own = {message.id for message in batch}
-            assert [id for id in done if id in own] == [message.id for message in batch]
+            sent = [message.id for message in batch]
+            assert [name for name in done if name in sent] == sent

@@ -90,8 +90,11 @@ class BrokerStage:
     """A fresh stage for each case. Subclasses say how a client of the broker is made."""
 
     tick: ClassVar[float] = 1.0
-    """A short time in seconds. Cases use multiples of it for leases that end and delays; with a
-    broker that keeps its own real time make it small (0.05), for then they really wait."""
+    """A short time in seconds: leases that end and delays are multiples of it."""
+
+    keeps_own_time: ClassVar[bool] = False
+    """True for a broker that takes its time from a server and not from the clock it is given.
+    Then the cases really wait, so make ``tick`` small (0.05)."""
 
     clock: ManualClock
     one: Client
@@ -107,8 +110,10 @@ class BrokerStage:
         raise NotImplementedError("a conformance test class overrides make_broker(clock)")
 
     def pass_time(self, seconds: float) -> None:
-        """Let ``seconds`` go by for the broker; with a clock of its own: sleep that long."""
+        """Let ``seconds`` go by for the broker."""
         self.clock.advance(seconds)
+        if self.keeps_own_time:
+            time.sleep(seconds)
 
     @pytest.fixture(params=["blocking", "awaiting"], autouse=True)
     def _stage(self, request: pytest.FixtureRequest) -> Iterator[None]:

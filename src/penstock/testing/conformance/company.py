@@ -1,0 +1,80 @@
+"""Company: what is announced to all, and who is there."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.errors import NameTaken
+from penstock.message import new_id
+from penstock.testing.conformance.stage import BrokerStage, needs
+
+__all__ = ["CompanyCases"]
+
+_SOON = 10.0
+
+
+class CompanyCases(BrokerStage):
+    """announce and announced, enrol and workers."""
+
+    @needs("broadcasts")
+    def test_everybody_hears_an_announcement_once_and_in_order(self) -> None:
+        texts = [f"{self.queue} {number}".encode() for number in range(3)]
+        for text in texts:
+            self.one.broker.announce(text)
+        for client in (self.one, self.two):
+            heard = [text for text in client.broker.announced() if text in texts]
+            assert heard == texts
+            assert not set(client.broker.announced()) & set(texts)
+
+    @needs("broadcasts")
+    def test_who_comes_later_does_not_hear_it(self) -> None:
+        text = self.queue.encode()
+        self.one.broker.announce(text)
+        late = self.client()
+        assert text not in late.broker.announced()
+        self.one.broker.announce(text + b" again")
+        assert text + b" again" in late.broker.announced()
+
+    @needs("broadcasts")
+    def test_an_announcement_wakes_who_listens(self) -> None:
+        listener = self.client_in_real_time().broker.listen([self.queue])
+        try:
+            self.client_in_real_time().broker.announce(b"look")
+            assert listener.wait(_SOON)
+        finally:
+            listener.close()
+
+    def _name(self) -> str:
+        return f"worker-{new_id()}@conformance"
+
+    @needs("enrols")
+    def test_a_worker_is_known_by_its_name(self) -> None:
+        name = self._name()
+        self.one.broker.enrol(name, {"queues": ["a", "b"]})
+        (entry,) = (entry for entry in self.two.broker.workers() if entry.name == name)
+        assert entry.alive
+        assert entry.info["queues"] == ["a", "b"]
+        assert entry.pid > 0
+
+    @needs("enrols")
+    def test_a_living_workers_name_is_taken(self) -> None:
+        name = self._name()
+        self.one.broker.enrol(name, {})
+        with pytest.raises(NameTaken, match=name):
+            self.two.broker.enrol(name, {})
+
+    @needs("enrols")
+    def test_a_worker_may_say_more_about_itself(self) -> None:
+        name = self._name()
+        self.one.broker.enrol(name, {"tasks": 1})
+        self.one.broker.enrol(name, {"tasks": 2})
+        found = [entry.info for entry in self.two.broker.workers() if entry.name == name]
+        assert [info["tasks"] for info in found] == [2]
+
+    @needs("enrols")
+    def test_the_name_is_free_when_its_worker_has_gone(self) -> None:
+        name = self._name()
+        self.one.broker.enrol(name, {})
+        self.one.broker.close()
+        self.two.broker.enrol(name, {})
+        assert [e.alive for e in self.two.broker.workers() if e.name == name] == [True]
