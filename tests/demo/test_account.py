@@ -79,8 +79,16 @@ def test_a_run_that_was_cut_explains_the_next(shop, what):
     found = shop.account(1)
     assert found.causes == {f"its {what} was killed while it ran": 1}
     assert found.kills == {what: 1}
-    assert found.reruns == [pytest.approx(0.001)]
+    assert found.reruns == [(what, pytest.approx(0.001))]
     assert found.good
+
+
+def test_a_run_that_ended_before_death_arrived_was_cut_all_the_same(shop):
+    shop.start("pay", pid=10)
+    shop.kill("worker", 10)
+    shop.end("pay", pid=10)
+    shop.order(1, pid=11)
+    assert shop.account(1).causes == {"its worker was killed while it ran": 1}
 
 
 def test_a_run_that_had_just_ended_may_not_be_settled(shop):

@@ -56,9 +56,10 @@ class Worker:
         self._reader.start()
 
     def _read(self):
-        for line in self.process.stdout:
-            self.output.append(line)
-            self._lines.put(line)
+        with self.process.stdout as lines:
+            for line in lines:
+                self.output.append(line)
+                self._lines.put(line)
         self._lines.put("")
 
     def line(self, pattern: str, timeout: float = 20.0) -> re.Match:
@@ -102,6 +103,7 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
+        self._reader.join(5)
 
 
 def children(pid: int) -> list[int]:

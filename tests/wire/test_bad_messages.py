@@ -1,11 +1,11 @@
 """What each odd message gets: a run like any other, or one clear reason. Nothing crashes."""
 
 import pytest
-from wire_samples import names, raw
 
 from penstock.errors import DecodeError
 from penstock.wire.envelope import unpack
 from penstock.wire.task import decode_call, read_header, readable_id
+from wire_samples import names, raw
 
 # These are run: by Celery's worker, and by ours.
 FINE = {

@@ -28,9 +28,9 @@ COMMANDS = """
 NAMES_OF_KEYS = "key-binding key-prefix key-priority-steps key-result-prefix"
 TABLES = "database database-extended"
 NO_BYTES = "amqp-bad-input amqp-options"  # a log; a body that the recording changed
-ELSEWHERE = " ".join([EVENTS, REMOTE_CONTROL, COMMANDS, NAMES_OF_KEYS, TABLES, NO_BYTES]).split()
+ELSEWHERE = f"{EVENTS} {REMOTE_CONTROL} {COMMANDS} {NAMES_OF_KEYS} {TABLES} {NO_BYTES}".split()
 
-HERE = """
+MESSAGES_AND_RESULTS = """
     amqp-message amqp-queue amqp-retry bad-args-not-list bad-bad-eta bad-bad-json-body
     bad-binary-enc bad-body-not-triple bad-body-utf8-encoding bad-disallowed-content-type
     bad-embed-null bad-kwargs-not-dict bad-minimal-headers bad-missing-args bad-naive-expired
@@ -48,7 +48,8 @@ HERE = """
     result-ignore-result result-ignored result-progress result-rejected result-retry
     result-retry-out result-revoked result-soft-limit result-started result-success
     result-terminated result-types result-unserializable rpc-worker
-""".split()
+"""
+HERE = MESSAGES_AND_RESULTS.split()
 
 
 def test_all_168_samples_are_accounted_for_once():

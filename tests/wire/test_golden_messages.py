@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from wire_samples import envelopes, names, plain_body, raw
 
 from penstock.errors import DecodeError
 from penstock.message import Message
 from penstock.wire.codec import dumps
 from penstock.wire.envelope import pack, read_envelope, unpack
 from penstock.wire.task import Call, decode_call, encode_call, read_header
+from wire_samples import envelopes, names, plain_body, raw
 
 REFUSED = {"msg-pickle"}
 PROTOCOL_1 = {"msg-proto1"}
@@ -33,9 +33,7 @@ def test_there_are_as_many_messages_as_were_recorded():
 def test_an_envelope_comes_back_member_for_member(name, envelope):
     message = unpack(json.dumps(envelope), queue="celery")
     where = envelope["properties"]["delivery_info"]
-    again = json.loads(
-        pack(message, exchange=where["exchange"], routing_key=where["routing_key"])
-    )
+    again = json.loads(pack(message, exchange=where["exchange"], routing_key=where["routing_key"]))
     assert _sorted_body(again) == _sorted_body(envelope)
 
 
@@ -77,7 +75,7 @@ def test_a_task_message_is_written_as_celery_wrote_it(name, envelope):
 def test_members_come_in_celerys_order_and_in_its_spelling(name, envelope):
     message = encode_call(decode_call(read_envelope(envelope, queue="celery")), queue="celery")
     assert list(message.headers) == [k for k in envelope["headers"] if k not in OF_DELIVERY]
-    assert b'", "' in message.body or b", {" in message.body
+    assert message.body == json.dumps(plain_body(envelope)).encode()
 
 
 def test_a_simple_message_is_the_same_bytes_as_celerys():

@@ -3,16 +3,18 @@
 import json
 
 import pytest
-from wire_samples import names, raw
 
 from penstock.errors import DecodeError
 from penstock.wire.codec import dumps, loads
 from penstock.wire.result import READY_STATES, decode_result, encode_result
+from wire_samples import names, raw
 
 NOTHING_STORED = {"result-ignored", "result-ignore-result"}
 GROUPS = {"result-groupmeta"}
 RESULTS = {
-    name: raw(name) for name in names("result-") if name not in NOTHING_STORED and name not in GROUPS
+    name: raw(name)
+    for name in names("result-")
+    if name not in NOTHING_STORED and name not in GROUPS
 }
 
 

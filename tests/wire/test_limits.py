@@ -91,7 +91,7 @@ def test_many_shallow_values_are_not_deep():
 def test_a_value_that_is_too_long_is_refused_both_ways():
     limits = Limits(max_bytes=100)
     assert loads(dumps("x" * 98, limits=limits), limits=limits) == "x" * 98
-    with pytest.raises(EncodeError, match="takes 101 bytes.*limit of 100.*a reference"):
+    with pytest.raises(EncodeError, match=r"takes 101 bytes.*limit of 100.*a reference"):
         dumps("x" * 99, limits=limits)
     with pytest.raises(DecodeError, match="101 bytes, more than the limit of 100"):
         loads(b'"' + b"x" * 99 + b'"', limits=limits)
@@ -122,7 +122,7 @@ def test_a_compressed_body_is_read():
 
 
 def test_a_small_body_that_expands_beyond_the_limit_is_refused():
-    bomb = zlib.compress(b" " * (200 * 1024 * 1024))
+    bomb = zlib.compress(b" " * (64 * 1024 * 1024))
     assert len(bomb) < 300_000
     start = time.process_time()
     with pytest.raises(DecodeError, match=r"more than 16777216 bytes when decompressed"):
@@ -138,7 +138,7 @@ def test_a_small_body_that_expands_beyond_the_limit_is_refused():
     ],
 )  # fmt: skip
 def test_a_compressed_body_that_is_damaged_is_refused(body):
-    with pytest.raises(DecodeError, match="compressed"):
+    with pytest.raises(DecodeError, match=r"compressed"):
         decode_call(compressed(body))
 
 

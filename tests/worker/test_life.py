@@ -27,7 +27,7 @@ def test_the_start_screen(bench):
     worker = bench.worker("-c", "3", "-Q", "orders,mail")
     for line in (
         r"app: +tasks",
-        rf"transport: +sqlite://{bench.folder}/penstock\.db",
+        rf"transport: +sqlite:///{bench.folder}/penstock\.db",
         r"results: +sqlite://",
         r"concurrency: 3 \(prefork\)",
         r"\[queues\]",
@@ -154,7 +154,7 @@ def test_wrong_use_is_one_clear_error(bench, arguments, text):
     done = penstock(bench.folder, *arguments)
     assert done.returncode == 2
     assert text in done.stderr
-    assert done.stderr.count("Traceback") == (1 if arguments[1] == "broken" else 0)
+    assert done.stderr.count("Traceback") == ("broken" in arguments)
 
 
 def test_a_directory_in_the_place_of_the_file(bench):

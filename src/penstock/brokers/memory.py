@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from penstock.brokers.base import Capabilities, PlannedBroker, QueueState, WorkerEntry
 from penstock.clock import SYSTEM_CLOCK, Clock
-from penstock.engines.holdings import work_bell
 from penstock.engines.memory import CONTROL_BELL, MemoryEngine, MemoryState, named_engine
+from penstock.engines.memory_holdings import work_bell
 from penstock.errors import NameTaken
 from penstock.message import DeadLetter, Lease, Message, Settlement, new_id
 from penstock.plan import Engine, Exchange, Listen, Listener, Plan, Wait

@@ -17,7 +17,7 @@ _EXAMPLES = """\b
 Examples:
   penstock demo
   penstock demo --orders 200
-  penstock demo --keep /tmp/shop          look at penstock.db, journal.txt, worker.log afterwards
+  penstock demo --keep ./shop             look at penstock.db, journal.txt, worker.log afterwards
 """
 
 

@@ -35,8 +35,8 @@ Examples:
 def tend(source: Source, once: bool) -> None:
     """Do the broker's upkeep until interrupted."""
     broker = source.open().broker
+    broker.tend()
     if once:
-        broker.tend()
         return
     from penstock.worker.stopping import StopSignals
 

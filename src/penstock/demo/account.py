@@ -58,7 +58,7 @@ class Account:
     runs: dict[str, int]  # by step
     kills: dict[str, int]  # by what was killed
     repeats: list[Repeat]
-    reruns: list[float]  # seconds from each kill to the next start of what it cut
+    reruns: list[tuple[str, float]]  # what was killed, seconds until what it cut ran again
 
     @property
     def lost(self) -> int:
@@ -146,17 +146,18 @@ def _cut_short(run: Run, kills: Sequence[Kill]) -> str | None:
     for kill in kills:
         if run.pid not in kill.pids:
             continue
-        if run.ended is None:
+        if run.ended is None or run.ended > kill.at:  # death takes a moment to arrive
             return f"its {kill.what} was killed while it ran"
         if kill.at - run.ended < _UNSETTLED:
             return f"its {kill.what} was killed before the run was settled"
     return None
 
 
-def _reruns(runs: Sequence[Run], kills: Sequence[Kill]) -> list[float]:
+def _reruns(runs: Sequence[Run], kills: Sequence[Kill]) -> list[tuple[str, float]]:
     times = []
     for kill in kills:
-        cut = {run.task for run in runs if run.ended is None and run.pid in kill.pids}
-        again = [run.began - kill.at for run in runs if run.task in cut and run.began > kill.at]
-        times += [min(again) / _NANO] if again else []
+        cut = {run.task for run in runs if run.pid in kill.pids}
+        again = [run.began for run in runs if run.task in cut and run.pid not in kill.pids]
+        later = [began for began in again if began > kill.at]
+        times += [(kill.what, (min(later) - kill.at) / _NANO)] if later else []
     return times

@@ -56,9 +56,8 @@ class Attack:
         pid = self.worker.pid
         gone = self._gone()
         self.kills.append(self.worker.kill(lambda: self._watch.pids() - gone))
-        self._screen.event(
-            f"[bold]worker {pid} killed[/bold], all of it, with {running} tasks running"
-        )
+        tasks = "1 task" if running == 1 else f"{running} tasks"
+        self._screen.event(f"[bold]worker {pid} killed[/bold], all of it, with {tasks} running")
         self.worker = ShopWorker(self._folder)
         self._screen.calm(f"worker {self.worker.pid} started in its place")
         return True

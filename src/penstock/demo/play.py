@@ -19,7 +19,7 @@ from penstock.errors import ResultTimeout
 if TYPE_CHECKING:
     from penstock.brokers.base import Broker
 
-__all__ = ["ALL_ORDERS", "play"]
+__all__ = ["ALL_ORDERS", "affordable", "play"]
 
 ALL_ORDERS = 2000
 _FEWEST = 100
@@ -49,7 +49,7 @@ def play(folder: Path, *, orders: int | None, screen: Screen) -> Account:
 
 def _opening(folder: Path, orders: int | None, screen: Screen) -> int:
     rate = commits_per_second(folder)
-    count = orders or max(_FEWEST, min(ALL_ORDERS, int(ALL_ORDERS * rate / _FAST_DISK)))
+    count = orders or affordable(rate)
     screen.heading("penstock demo")
     screen.facts(
         [
@@ -61,6 +61,11 @@ def _opening(folder: Path, orders: int | None, screen: Screen) -> int:
     if orders is None and count < ALL_ORDERS:
         screen.line(f"The disk is slow: {count} orders instead of {ALL_ORDERS}.")
     return count
+
+
+def affordable(rate: float) -> int:
+    """How many orders a disk with so many commits a second gets through in a minute."""
+    return max(_FEWEST, min(ALL_ORDERS, int(ALL_ORDERS * rate / _FAST_DISK)))
 
 
 def _tutorial(attack: Attack, screen: Screen) -> None:
@@ -118,7 +123,7 @@ def _closing(found: Account, screen: Screen, seconds: float) -> None:
     screen.heading("The account, from the tasks' journal alone")
     runs = "  ".join(f"{step} {found.runs[step]}" for step in STEPS)
     killed = ", ".join(f"{count} {what}" for what, count in found.kills.items()) or "nothing"
-    reruns = ", ".join(f"{1000 * value:.0f} ms" for value in found.reruns)
+    reruns = ", ".join(f"{what} {1000 * value:.0f} ms" for what, value in found.reruns)
     screen.facts(
         [
             ("orders", str(found.orders)),

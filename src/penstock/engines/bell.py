@@ -201,7 +201,7 @@ def _watch(paths: Sequence[bytes]) -> int:
     return fd
 
 
-def _no_watch(paths: Sequence[bytes]) -> int:
+def _no_watch(_: Sequence[bytes]) -> int:
     raise OSError("inotify is switched off")
 
 

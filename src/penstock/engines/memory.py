@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.engines.bells import Bells, ahear
-from penstock.engines.holdings import Holdings
-from penstock.engines.records import Records
+from penstock.engines.memory_bells import Bells, ahear
+from penstock.engines.memory_holdings import Holdings
+from penstock.engines.memory_records import Records
 from penstock.message import Settlement
 from penstock.plan import Command, Exchange, Listen, Wait
 

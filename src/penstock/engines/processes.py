@@ -23,7 +23,7 @@ class Fate(enum.Enum):
 
     ALIVE = "alive"
     DEAD = "dead"
-    UNKNOWN = "unknown"  # in another pid namespace, or on another host
+    UNKNOWN = "unknown"  # in another pid namespace: another container
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -43,9 +43,9 @@ class Process(msgspec.Struct, frozen=True):
 
     def fate(self, other: Process) -> Fate:
         """What this process can know about ``other``."""
-        if other.host == self.host and other.boot_id != self.boot_id:
+        if other.boot_id != self.boot_id:  # what both can see is on one machine: it was restarted
             return Fate.DEAD
-        if other.boot_id != self.boot_id or other.space != self.space:
+        if other.space != self.space:
             return Fate.UNKNOWN
         if other.pid == self.pid:
             return Fate.ALIVE if other.started == self.started else Fate.DEAD

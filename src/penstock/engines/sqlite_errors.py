@@ -34,8 +34,7 @@ def _texts() -> tuple[tuple[type[apsw.Error], type[PenstockError], str], ...]:
         (
             apsw.BusyError,
             Unavailable,
-            " was kept locked by another process all the time allowed; nothing was stored. "
-            "Look for a process that is stopped, or a long transaction in another program",
+            " was locked too long, nothing was stored; look for a stopped process that has it open",
         ),
         (apsw.IOError, Unavailable, ": the disk failed, nothing was stored; check the disk"),
         (apsw.ReadOnlyError, ConfigError, " is read-only; give write access or name another file"),

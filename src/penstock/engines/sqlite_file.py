@@ -6,6 +6,7 @@ import os
 import random
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,11 @@ _OLDEST = (3, 51, 3)  # before it, a checkpoint racing with a WAL reset could lo
 _PATIENCE = 5.0  # seconds to wait for another process's transaction
 _CHECKPOINT = 2000  # pages of log (8 MB) that are written back at once
 _DURABILITY = {"full": "FULL", "process": "NORMAL"}
-_NETWORK = frozenset(
-    "nfs nfs4 cifs smb3 smbfs smb2 9p afs ceph glusterfs lustre ocfs2 gfs2 beegfs "
-    "fuse.sshfs fuse.glusterfs fuse.s3fs fuse.rclone fuse.ceph".split()
-)
+_NETWORK = frozenset({
+    *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "virtiofs", "afs", "ceph"),
+    *("glusterfs", "lustre", "ocfs2", "gfs2", "beegfs", "fuse.sshfs", "fuse.glusterfs"),
+    *("fuse.s3fs", "fuse.rclone", "fuse.ceph"),
+})  # fmt: skip
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -169,7 +171,7 @@ def _set_up(connection: apsw.Connection, location: Location, *, writes: bool) ->
         connection.pragma("query_only", True)
 
 
-def _waiting() -> object:
+def _waiting() -> Callable[[int], bool]:
     """How to wait for another process: short naps of random length, up to a limit.
 
     SQLite's own handler naps up to 100 ms: with three processes that commit without a pause its
@@ -202,24 +204,29 @@ def _version(connection: apsw.Connection) -> int:
 
 
 def _prepare(connection: apsw.Connection, path: str) -> None:
+    """Make the file ours: its log, its tables. Two processes that both try do it once."""
     _into_wal(connection, path)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = _version(connection)
-        if version > _SCHEMA:
-            raise ConfigError(
-                f"{path} was made by a newer penstock (schema {version}, this one reads "
-                f"{_SCHEMA}); upgrade penstock or name another file"
-            )
-        if not version:
-            for _ in connection.execute(_SQL.schema):
-                pass
-            connection.pragma("application_id", _APPLICATION)
-            connection.pragma("user_version", _SCHEMA)
+        _migrate(connection, path)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _migrate(connection: apsw.Connection, path: str) -> None:
+    version = _version(connection)
+    if version > _SCHEMA:
+        raise ConfigError(
+            f"{path} was made by a newer penstock (schema {version}, this one reads "
+            f"{_SCHEMA}); upgrade penstock or name another file"
+        )
+    if not version:
+        for _ in connection.execute(_SQL.schema):  # runs its statements one by one
+            pass
+        connection.pragma("application_id", _APPLICATION)
+        connection.pragma("user_version", _SCHEMA)
 
 
 def _into_wal(connection: apsw.Connection, path: str) -> None:
@@ -232,7 +239,7 @@ def _into_wal(connection: apsw.Connection, path: str) -> None:
             if connection.pragma("journal_mode", "wal") == "wal":
                 return
         except apsw.BusyError:
-            if wait(tries):  # type: ignore[operator]
+            if wait(tries):
                 continue
             raise
         raise ConfigError(f"{path}: this file system has no shared memory for SQLite's log")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.memory import MemoryEngine, named_engine
-from penstock.engines.records import DONE_BELL
+from penstock.engines.memory_records import DONE_BELL
 from penstock.message import Record, new_id
 from penstock.plan import Engine, Exchange, Listen, Plan, Wait
 from penstock.results.base import PlannedStore

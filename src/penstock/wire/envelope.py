@@ -11,6 +11,7 @@ import msgspec
 from penstock.errors import DecodeError
 from penstock.message import Message, new_id
 from penstock.wire.codec import LIMITS, Limits, dumps, loads
+from penstock.wire.names import is_name
 from penstock.wire.task import read_header, readable_id
 
 __all__ = ["pack", "read_envelope", "unpack"]
@@ -71,7 +72,7 @@ def read_envelope(envelope: Any, *, queue: str) -> Message:
         raise DecodeError(f"an envelope is a map, not {type(envelope).__name__}")
     properties = _member(envelope, "properties")
     tag = properties.get("delivery_tag")
-    key = tag if tag and isinstance(tag, str) else new_id()
+    key = tag if is_name(tag) else new_id()
     priority = properties.get("priority")
     said = {name: value for name, value in properties.items() if name not in _ELSEWHERE}
     for member, name in (

@@ -98,8 +98,8 @@ def decode_result(data: bytes | str, *, limits: Limits = LIMITS) -> ResultDocume
         members["date_done"] = read_moment(document["date_done"])
     try:
         return msgspec.convert(members, ResultDocument)
-    except msgspec.ValidationError as error:
-        raise DecodeError(f"a result document that cannot be read: {error}") from error
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter: a member's name
+        raise DecodeError(f"a result document that cannot be read: {error}"[:300]) from error
 
 
 def _stamps(document: dict[str, Any], names: Any) -> dict[str, Any]:

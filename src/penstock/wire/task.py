@@ -7,82 +7,24 @@ without touching the body.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
 from penstock.errors import DecodeError, EncodeError
 from penstock.message import Message, new_id
 from penstock.wire.body import check_format, read_body
+from penstock.wire.call import Call, Embed, Header, OldHeader
 from penstock.wire.codec import LIMITS, Limits, dumps
+from penstock.wire.names import MAX_NAME, is_name, is_utf8
 from penstock.wire.times import read_moment, write_moment
 
 __all__ = ["Call", "Embed", "Header", "decode_call", "encode_call", "read_header", "readable_id"]
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Seconds = int | float | None
 T = TypeVar("T")
 
-
-class _Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a message says of its task besides the arguments. ``eta`` and ``expires``: wall time."""
-
-    task: Name
-    id: Name
-    eta: float | None = None
-    expires: float | None = None
-    retries: Count = 0
-    timelimit: tuple[Seconds, Seconds] = (None, None)  # (hard, soft), as on the wire
-    root_id: str | None = None
-    parent_id: str | None = None
-    group: str | None = None
-    group_index: int | None = None
-    shadow: str | None = None
-    origin: str | None = None
-    ignore_result: bool | None = None
-    replaced_task_nesting: int = 0
-    stamped_headers: list[str] | None = None
-    stamps: dict[str, Any] = {}
-    argsrepr: str | None = None
-    kwargsrepr: str | None = None
-
-
-class Header(_Facts, frozen=True, kw_only=True):
-    """What a supervisor needs to know of a message; reading it leaves the body alone."""
-
-    protocol: ClassVar[int] = 2
-
-
-class _OldHeader(Header, frozen=True, kw_only=True):
-    protocol: ClassVar[int] = 1
-
-
-class Embed(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows a run, as plain data: lists of signatures, and the signature of a chord."""
-
-    callbacks: list[Any] | None = None
-    errbacks: list[Any] | None = None
-    chain: list[Any] | None = None  # the remaining steps, last one first
-    chord: dict[str, Any] | None = None
-
-
-class Call(_Facts, frozen=True, kw_only=True):
-    """One intended run.
-
-    ``headers`` are the sender's own, beside the protocol's. ``argsrepr`` and ``kwargsrepr``, what
-    logs show of the arguments, are made when the call is encoded unless they are given.
-    """
-
-    args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] = {}
-    reply_to: str | None = None
-    headers: Mapping[str, Any] = {}
-    embed: Embed = Embed()
-
-
-_MEMBERS = frozenset({"lang", *_Facts.__struct_fields__})
+_MEMBERS = frozenset({"lang", *Header.__struct_fields__})
 # Said by brokers and workers of one delivery, not by the sender of the call.
 _OF_DELIVERY = frozenset({"compression", "redelivered"})
 _OF_CUSTODY = "penstock_"
@@ -90,6 +32,7 @@ _MAY_BE_NULL = ("retries", "timelimit", "stamps", "replaced_task_nesting")
 _NO_EMBED = Embed()
 _NO_EMBED_TAIL = b', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
 _MAX_REPR = 1024
+_TEXT = f"text of 1 to {MAX_NAME} characters"
 _SMALL_BODY = 4096  # bytes: arguments of this size are worth a full repr
 
 
@@ -125,8 +68,8 @@ def encode_call(
         "timelimit": list(call.timelimit),
         "root_id": call.root_id or call.id,
         "parent_id": call.parent_id,
-        "argsrepr": _repr(tuple(call.args), body) if call.argsrepr is None else call.argsrepr,
-        "kwargsrepr": _repr(call.kwargs, body) if call.kwargsrepr is None else call.kwargsrepr,
+        "argsrepr": _repr(tuple(call.args), len(body)) if call.argsrepr is None else call.argsrepr,
+        "kwargsrepr": _repr(call.kwargs, len(body)) if call.kwargsrepr is None else call.kwargsrepr,
         "origin": call.origin,
         "ignore_result": call.ignore_result,
         "replaced_task_nesting": call.replaced_task_nesting,
@@ -149,10 +92,10 @@ def encode_call(
 
 
 def _check_names(call: Call) -> None:
-    if not (call.task and isinstance(call.task, str)):
-        raise EncodeError(f"a call needs the name of its task, as text, not {call.task!r}")
-    if not (call.id and isinstance(call.id, str)):
-        raise EncodeError(f"a call of {call.task} needs an id, as text, not {call.id!r}")
+    if not is_name(call.task):
+        raise EncodeError(f"a call needs the name of its task: {_TEXT}, not {_repr(call.task)}")
+    if not is_name(call.id):
+        raise EncodeError(f"a call of {call.task} needs an id: {_TEXT}, not {_repr(call.id)}")
 
 
 def _body(call: Call, limits: Limits) -> bytes:
@@ -194,10 +137,10 @@ def _add_own(headers: dict[str, Any], call: Call, limits: Limits) -> None:
         raise EncodeError(f"the headers or stamps of {call.task}: {error}") from error
 
 
-def _repr(value: Any, body: bytes) -> str:
+def _repr(value: Any, size: int = 0) -> str:
     """Text for logs, at most 1024 characters and never at the price of a long argument."""
     try:
-        text = repr(value) if len(body) <= _SMALL_BODY else _short_repr(value)
+        text = repr(value) if size <= _SMALL_BODY else _short_repr(value)
     except Exception:  # noqa: BLE001 - an argument's own __repr__ may raise anything
         return "<cannot be shown>"
     return text if len(text) <= _MAX_REPR else text[: _MAX_REPR - 3] + "..."
@@ -250,16 +193,23 @@ def readable_id(message: Message) -> str | None:
 
 
 def _as_id(value: Any) -> str | None:
-    try:
-        return msgspec.convert(value, Name)
-    except msgspec.ValidationError:
-        return None
+    return value if is_name(value) else None
 
 
 def _header(headers: Mapping[str, Any], limits: Limits) -> Header:
     if len(headers) > limits.max_headers:
         raise DecodeError(f"{len(headers)} headers, more than the limit of {limits.max_headers}")
-    return _checked(_readable(headers), Header, "its headers")
+    header = _checked(_readable(headers), Header, "its headers")
+    _check_text(header)
+    return header
+
+
+def _check_text(header: Header) -> None:
+    """What becomes a key in brokers and stores must be text that they can keep."""
+    for name in ("task", "id", "root_id", "parent_id", "group"):
+        text = getattr(header, name)
+        if text is not None and not is_utf8(text):
+            raise DecodeError(f"its {name} has lone surrogates, which UTF-8 cannot write")
 
 
 def _readable(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,8 +234,8 @@ def _moment(name: str, value: Any) -> float:
 def _checked(value: Any, kind: type[T], where: str) -> T:
     try:
         return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise DecodeError(f"{where}: {error}") from error
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter: a member's name
+        raise DecodeError(f"{where}: {error}"[:300]) from error
 
 
 def _call(message: Message, header: Header, args: Any, kwargs: Any, embed: Any) -> Call:
@@ -316,7 +266,9 @@ def _read_old(message: Message, limits: Limits) -> tuple[Header, dict[str, Any]]
     members = _readable(body)  # its `utc` is not asked: moments without an offset are UTC
     if members.get("group") is None:
         members["group"] = body.get("taskset")
-    return _checked(members, _OldHeader, "its body"), body
+    header = _checked(members, OldHeader, "its body")
+    _check_text(header)
+    return header, body
 
 
 def _decode_old(message: Message, limits: Limits) -> Call:

@@ -147,7 +147,7 @@ class Executor:
 
 
 def _refuse_follow_ups(call: Call) -> None:
-    """Raise DecodeError for a call with callbacks or a chain: running half of it would lose them."""
+    """Raise DecodeError for a call with callbacks or a chain: half a run would lose them."""
     asked = [name for name in call.embed.__struct_fields__ if getattr(call.embed, name)]
     if asked:
         raise DecodeError(f"it asks for {', '.join(asked)}, which this version does not run")

@@ -9,10 +9,10 @@ from typing import Any
 
 from penstock.errors import ConfigError
 
-__all__ = ["LOG", "configure", "name_tasks"]
+__all__ = ["LOG", "configure", "name_process", "name_tasks"]
 
 LOG = logging.getLogger("penstock.worker")
-_FORMAT = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+_FORMAT = "[%(asctime)s: %(levelname)s/{process}] %(message)s"
 
 
 def configure(level: str) -> None:
@@ -24,10 +24,16 @@ def configure(level: str) -> None:
         )
     logger = logging.getLogger("penstock")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT))
     logger.handlers = [handler]
+    name_process("MainProcess")
     logger.setLevel(number)
     logger.propagate = False
+
+
+def name_process(name: str) -> None:
+    """Sign penstock's log lines of this process with that name."""
+    for handler in logging.getLogger("penstock").handlers:
+        handler.setFormatter(logging.Formatter(_FORMAT.format(process=name)))
 
 
 def name_tasks(current: Callable[[], tuple[str, str] | None]) -> None:

@@ -9,17 +9,26 @@ import signal
 import sys
 from types import FrameType
 
-__all__ = ["die_with_parent", "ignore_stop_signals", "kill_group", "own_group", "status_text"]
+__all__ = ["die_with_parent", "ignore_stop_signals", "kill_group", "outlive_parent", "own_group", "status_text"]
 
 _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when ``parent`` dies (Linux; elsewhere pipes tell)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _on_parents_death(signal.SIGKILL)
     if os.getppid() != parent:  # it died between our fork and the line above
         os._exit(1)
+
+
+def outlive_parent() -> None:
+    """Take :func:`die_with_parent` back, to end in one's own way when the parent is gone."""
+    _on_parents_death(0)
+
+
+def _on_parents_death(number: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def _nothing(_signal: int, _frame: FrameType | None) -> None:

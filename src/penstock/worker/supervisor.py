@@ -230,7 +230,9 @@ class Supervisor:
         for work in begun:
             self._limits.forget(work)
             self._endings.interrupted(work, status, alone=len(begun) == 1)
-        self._look = True  # what was running goes back to the head of its queue
+        if begun:  # they go back to the head of their queues, before what waits here
+            self._endings.hand_back(self.crew.take(list(self.crew.waiting)))
+            self._look = True
         self._replace(slot, now)
 
     def _replace(self, slot: Slot, now: float) -> None:

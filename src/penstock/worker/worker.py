@@ -28,7 +28,7 @@ from penstock.worker.custody import Custody
 from penstock.worker.endings import Endings
 from penstock.worker.executor import Executor
 from penstock.worker.intake import Intake
-from penstock.worker.log import LOG, configure
+from penstock.worker.log import LOG, configure, name_process
 from penstock.worker.manifest import manifest_of
 from penstock.worker.options import WorkerOptions, WorkerPlan
 from penstock.worker.pools import SERVE, Serving
@@ -95,6 +95,7 @@ def _load(options: WorkerOptions) -> App:
 
 def _execute_by(options: WorkerOptions) -> Callable[[App, int, int], None]:
     def execute(app: App, tasks: int, replies: int) -> None:
+        name_process(f"Executor-{os.getpid()}")
         plan = WorkerPlan.of(options, manifest_of(app))
         channel = ExecutorChannel(tasks, replies)
         executor = Executor(app, channel, hostname=plan.name)

@@ -18,7 +18,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from penstock.errors import PenstockError
-from penstock.worker.processes import die_with_parent, ignore_stop_signals, kill_group, own_group
+from penstock.worker.processes import (
+    die_with_parent,
+    ignore_stop_signals,
+    kill_group,
+    outlive_parent,
+    own_group,
+)
 from penstock.worker.protocol import (
     Exited,
     Failure,
@@ -95,6 +101,7 @@ class Zygote:
         wakened.setblocking(False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakened.fileno(), warn_on_full_buffer=False)
+        outlive_parent()  # from here on its closed socket tells, and there is cleaning up to do
         gc.collect()
         gc.freeze()  # what was imported is never scanned, so its pages stay shared
         try:

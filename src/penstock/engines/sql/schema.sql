@@ -7,7 +7,7 @@
 -- state: 0 ready, 1 delayed, 2 leased, 3 done (a tombstone: it makes a repeated publication or
 -- settlement harmless, and is pruned by and by; `until` is then the wall time of its end).
 -- `attempt` counts the leases and is the fence. `claim` names the exchange that leased it, so that
--- a repeat finds what it has; left on a message that was handed back, it makes that repeatable.
+-- a repeat finds what it has; `returned` is the fence that handed it back last, for the same end.
 -- What changes stands first: an UPDATE then rewrites the head of the row.
 CREATE TABLE message (
     seq INTEGER PRIMARY KEY,
@@ -17,6 +17,7 @@ CREATE TABLE message (
     deaths INTEGER NOT NULL DEFAULT 0,
     holder INTEGER,
     claim INTEGER,
+    returned INTEGER,
     until REAL,
     since REAL NOT NULL,
     ready_at REAL NOT NULL,
@@ -70,8 +71,10 @@ CREATE TABLE revoked (id TEXT PRIMARY KEY, until_at REAL NOT NULL) STRICT, WITHO
 CREATE INDEX revoked_age ON revoked (until_at);
 
 -- AUTOINCREMENT: a reader remembers the last number it heard, so none may come twice.
+-- `token` names the call, so that one that is repeated tells nothing twice.
 CREATE TABLE announcement (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    token INTEGER NOT NULL UNIQUE,
     made_at REAL NOT NULL,
     payload BLOB NOT NULL
 ) STRICT;

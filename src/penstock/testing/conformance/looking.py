@@ -78,6 +78,13 @@ class LookingCases(BrokerStage):
         shown = [message.key for message in self.two.broker.peek(self.queue)]
         assert shown == [lease.message.key for lease in self.one.lease(self.queue, limit=9)]
 
+    @needs("inspects", "delays")
+    def test_peek_shows_what_is_delayed_after_what_is_ready(self) -> None:
+        self._delayed("later")
+        self.one.publish(self.message("now"))
+        shown = [message.id for message in self.two.broker.peek(self.queue)]
+        assert shown == ["now", "later"]
+
     @needs("inspects")
     def test_peek_moves_nothing(self) -> None:
         message = self.message("it", body=b"bytes")

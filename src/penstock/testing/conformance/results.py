@@ -138,7 +138,7 @@ class KeepingCases(_StoreStage):
     def test_states_of_one_batch_are_put_in_order(self) -> None:
         task_id, key = new_id(), new_id()
         states = ("STARTED", "SUCCESS")
-        assert self.one.put(*(self.record(task_id, s, key=key, attempt=1) for s in states)) == []
+        self.one.put(*(self.record(task_id, state, key=key, attempt=1) for state in states))
         (found,) = self.one.get(task_id)
         assert found is not None
         assert found.state == "SUCCESS"
@@ -337,7 +337,7 @@ class WaitingForResultsCases(_StoreStage):
         client = self.client(SYSTEM_CLOCK)
         client.get(new_id())  # what is opened on first use is not waiting
         started, worked = time.monotonic(), time.thread_time()
-        client.wait(new_id(), timeout=0.4)
+        client.wait(new_id(), timeout=0.2)
         assert time.thread_time() - worked < (time.monotonic() - started) / 4
 
     def test_a_record_by_another_client_wakes_it(self) -> None:
@@ -360,9 +360,20 @@ class WaitingForResultsCases(_StoreStage):
         waiter, writer = self.client(SYSTEM_CLOCK), self.client(SYSTEM_CLOCK)
         names = [new_id() for _ in range(5)]
         waiting = self._on_a_thread(lambda: waiter.wait(*names, timeout=_PATIENCE))
-        for name in reversed(names):
-            writer.put(self.record(name))
+        *others, last = names[2:] + names[:2]
+        writer.put(*map(self.record, others))
+        writer.put(self.record(last, "STARTED"))
+        assert self._states(waiter.wait(*names, timeout=0.05)).count("SUCCESS") == 4
+        writer.put(self.record(last))
         assert self._states(waiting()) == ["SUCCESS"] * 5
+
+    def test_one_that_is_missing_is_waited_for(self) -> None:
+        client = self.client(SYSTEM_CLOCK)
+        names = [new_id() for _ in range(3)]
+        client.put(self.record(names[0]), self.record(names[2]))
+        started = time.monotonic()
+        assert self._states(client.wait(*names, timeout=0.05)) == ["SUCCESS", None, "SUCCESS"]
+        assert time.monotonic() - started >= 0.045
 
     def test_many_wait_for_one_and_for_others(self) -> None:
         waiter, writer = self.client(SYSTEM_CLOCK), self.client(SYSTEM_CLOCK)

@@ -43,10 +43,21 @@ def work_bell(queue: str) -> str:
 class _Holding:
     """One publication. ``number`` is its place in the order of arrival, for as long as it lives."""
 
-    __slots__ = ("attempt", "deaths", "fence", "message", "number", "returned", "since", "until")
+    __slots__ = (
+        "attempt",
+        "deaths",
+        "fence",
+        "message",
+        "number",
+        "rank",
+        "returned",
+        "since",
+        "until",
+    )
 
     def __init__(self, message: Message, number: int, since: float) -> None:
         self.message = message
+        self.rank = (-message.priority, number)  # who is leased first: smaller before larger
         self.number = number
         self.since = since  # wall time from which it could run
         self.attempt = 0
@@ -75,22 +86,22 @@ class _Line:
     __slots__ = ("_ready",)
 
     def __init__(self) -> None:
-        self._ready: list[tuple[int, int, _Holding]] = []
+        self._ready: list[tuple[tuple[int, int], _Holding]] = []  # a heap by rank
 
     def push(self, holding: _Holding) -> None:
-        heapq.heappush(self._ready, (-holding.message.priority, holding.number, holding))
+        heapq.heappush(self._ready, (holding.rank, holding))
 
     def pop(self) -> _Holding:
-        return heapq.heappop(self._ready)[2]
+        return heapq.heappop(self._ready)[1]
 
     def first(self, limit: int) -> list[Message]:
-        return [holding.message for *_, holding in heapq.nsmallest(limit, self._ready)]
+        return [holding.message for _, holding in heapq.nsmallest(limit, self._ready)]
 
     def oldest(self) -> float | None:
-        return min((holding.since for *_, holding in self._ready), default=None)
+        return min((holding.since for _, holding in self._ready), default=None)
 
     def cut(self, goes: Callable[[_Holding], bool]) -> None:
-        self._ready = [entry for entry in self._ready if not goes(entry[2])]
+        self._ready = [entry for entry in self._ready if not goes(entry[1])]
         heapq.heapify(self._ready)
 
     def __len__(self) -> int:
@@ -118,11 +129,14 @@ class Holdings:
 
     def publish(self, messages: Sequence[Message], wall: float, boot: float) -> None:
         """Take messages in; those whose key was seen before are here already, or settled."""
-        for message in messages:
-            if message.key not in self._known and self._settled.get(message.key, boot) is None:
-                holding = _Holding(message, next(self._numbers), max(wall, message.ready_at))
-                self._known[message.key] = holding
-                self._place(holding, wall)
+        fresh = {
+            message.key: _Holding(message, next(self._numbers), max(wall, message.ready_at))
+            for message in messages
+            if message.key not in self._known and self._settled.get(message.key, boot) is None
+        }
+        self._known |= fresh
+        for holding in fresh.values():
+            self._place(holding, wall)
 
     def _place(self, holding: _Holding, wall: float) -> None:
         ready_at = holding.message.ready_at
@@ -257,8 +271,9 @@ class Holdings:
         return handed_back and key in self._known and self._known[key].returned == fence
 
     def _hand_back(self, holding: _Holding, settlement: Again, wall: float) -> None:
-        holding.returned = holding.fence
         holding.message = _from(settlement.message, settlement.at)
+        holding.rank = (-holding.message.priority, holding.number)
+        holding.returned = holding.fence
         holding.since = max(holding.since, holding.message.ready_at)
         self._give_back(holding, wall)
 

@@ -1,0 +1,106 @@
+"""Claims and settlements on a SQLite file, each within one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from penstock.brokers import sqlite_rows as rows
+from penstock.engines.sqlite_records import put_records
+from penstock.engines.statements import Statements
+from penstock.message import Again, Dead, Done, Lease, Settlement
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["SQL", "fair_shares", "in_turn", "settle"]
+
+SQL = Statements("penstock.brokers.sql.sqlite")
+
+_Row = tuple[Any, ...]
+
+
+def fair_shares(
+    queues: Sequence[str], limit: int, claim: Callable[[str, int], list[_Row]]
+) -> list[list[_Row]]:
+    """Claim up to ``limit`` rows: each queue its share, and what one leaves goes to the others."""
+    found: dict[str, list[_Row]] = {queue: [] for queue in queues}
+    hungry = list(found)
+    while limit > 0 and hungry:
+        share, odd = divmod(limit, len(hungry))
+        left = []
+        for place, queue in enumerate(hungry):
+            wish = share + (place < odd)
+            rows = claim(queue, wish) if wish else []
+            found[queue] += rows
+            limit -= len(rows)
+            if len(rows) == wish:
+                left.append(queue)
+        hungry = left
+    return list(found.values())
+
+
+def in_turn(claimed: list[list[_Row]]) -> list[Lease]:
+    """Leases from the rows of each queue: best first, and one of each queue after the other."""
+    if len(claimed) == 1:
+        return [rows.lease(row) for row in sorted(claimed[0], key=rows.order)]
+    mixed = zip_longest(*(sorted(part, key=rows.order) for part in claimed))
+    return [rows.lease(row) for row in chain.from_iterable(mixed) if row is not None]
+
+
+def settle(connection: apsw.Connection, settlements: Sequence[Settlement], now: float) -> list[int]:
+    """End leases and store the records that come along; gives the places of those lost."""
+    held = _end(connection, settlements, now)
+    lost, records = [], []
+    for place, (settlement, ended) in enumerate(zip(settlements, held, strict=True)):
+        if not ended:
+            if not _is_repeat(connection, settlement):
+                lost.append(place)
+        elif settlement.record is not None:
+            records.append(settlement.record)
+    put_records(connection, records, now)
+    return lost
+
+
+def _end(connection: apsw.Connection, settlements: Sequence[Settlement], now: float) -> list[bool]:
+    if all(type(settlement) is Done for settlement in settlements):
+        return _all_done(connection, settlements, now)
+    return [_ended(connection, settlement, now) for settlement in settlements]
+
+
+def _all_done(
+    connection: apsw.Connection, settlements: Sequence[Settlement], now: float
+) -> list[bool]:
+    # One call for the whole batch: half the time of a call for each.
+    fences = ((now, s.lease.message.key, s.lease.fence) for s in settlements)
+    ended = {key for (key,) in connection.executemany(SQL.done, fences)}
+    return [s.lease.message.key in ended for s in settlements]
+
+
+def _ended(connection: apsw.Connection, settlement: Settlement, now: float) -> bool:
+    lease = settlement.lease
+    key, fence = lease.message.key, lease.fence
+    if isinstance(settlement, Again):
+        return _again(connection, settlement, now)
+    if isinstance(settlement, Dead):
+        connection.execute(SQL.bury, (now, settlement.reason, key, fence))
+    return bool(list(connection.execute(SQL.done, (now, key, fence))))
+
+
+def _again(connection: apsw.Connection, settlement: Again, now: float) -> bool:
+    lease, message, at = settlement.lease, settlement.message, settlement.at
+    if message.key == lease.message.key:
+        row = rows.changed_row(message, at, lease.fence, now)
+        return bool(list(connection.execute(SQL.hand_back, row)))
+    ended = bool(list(connection.execute(SQL.done, (now, lease.message.key, lease.fence))))
+    if ended:
+        connection.execute(SQL.publish, rows.message_row(message, now, at))
+    return ended
+
+
+def _is_repeat(connection: apsw.Connection, settlement: Settlement) -> bool:
+    key, fence = settlement.lease.message.key, settlement.lease.fence
+    back = isinstance(settlement, Again) and settlement.message.key == key
+    asked = SQL.was_handed_back if back else SQL.was_settled
+    return bool(list(connection.execute(asked, (key, fence))))

@@ -1,0 +1,101 @@
+"""Messages as rows of the SQLite file, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.errors import EncodeError
+from penstock.message import DeadLetter, Lease, Message
+
+__all__ = [
+    "as_json",
+    "changed_row",
+    "dead_letter",
+    "from_json",
+    "lease",
+    "message",
+    "message_row",
+    "order",
+]
+
+READY, DELAYED = 0, 1
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def as_json(values: Mapping[str, Any]) -> bytes:
+    """Headers or properties as they are stored; raises EncodeError."""
+    if not values:
+        return b""
+    try:
+        return _encode(values)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise EncodeError(f"headers must be of JSON's types: {error}") from error
+
+
+def from_json(data: bytes) -> dict[str, Any]:
+    """What :func:`as_json` was given."""
+    return _decode(data) if data else {}
+
+
+def message_row(message: Message, now: float, at: float = 0.0) -> tuple[object, ...]:
+    """The values that ``publish`` takes, for a message that arrives at wall time ``now``."""
+    ready_at = max(message.ready_at, at)
+    return (
+        message.key,
+        message.id,
+        message.queue,
+        DELAYED if ready_at > now else READY,
+        message.priority,
+        now,
+        ready_at,
+        message.expires_at,
+        as_json(message.headers),
+        as_json(message.properties),
+        message.body,
+    )
+
+
+def changed_row(message: Message, at: float, fence: int, now: float) -> tuple[object, ...]:
+    """The values that ``hand_back`` takes."""
+    key, task_id, queue, state, priority, _, *rest = message_row(message, now, at)
+    ready_at, expires_at, *content = rest
+    return (state, priority, ready_at, expires_at, queue, task_id, *content, key, fence)
+
+
+def message(row: Sequence[Any]) -> Message:
+    """From key, id, queue, priority, ready_at, expires_at, headers, properties, body."""
+    key, task_id, queue, priority, ready_at, expires_at, headers, properties, body = row
+    return Message(
+        task_id,
+        queue,
+        from_json(headers),
+        body,
+        priority,
+        ready_at,
+        expires_at,
+        key,
+        from_json(properties),
+    )
+
+
+def lease(row: Sequence[Any]) -> Lease:
+    """From what ``claim`` gives."""
+    _, key, task_id, queue, priority, attempt, deaths, until, *content, revoked = row
+    told = message((key, task_id, queue, priority, *content))
+    return Lease(told, attempt, until, attempt, deaths, bool(revoked))
+
+
+def order(row: Sequence[Any]) -> tuple[int, int]:
+    """What sorts rows of ``claim``: higher priority first, then the older."""
+    return -row[4], row[0]
+
+
+def dead_letter(row: Sequence[Any]) -> DeadLetter:
+    """From a row of ``dead``."""
+    *told, reason, attempts, dead_at = row
+    return DeadLetter(message(told), reason, attempts, dead_at)

@@ -1,0 +1,215 @@
+"""Who waits for a commit, and who makes it: callers queue tickets, one of them leads.
+
+The leader carries out all that is pending as one batch and fills in the tickets; what gathers
+meanwhile is the next batch, led by one of those who wait. No thread is kept for it: a blocking
+caller leads itself; for awaiting callers one is borrowed from an executor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from penstock.plan import Exchange
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["Line", "Ticket"]
+
+_PATIENCE = 32  # times that others may run first
+_LARGEST = 256  # exchanges in one batch: bounds how long the first of them waits
+
+
+class Ticket:
+    """One exchange and what came of it: filled in by the leader, then read by its owner."""
+
+    __slots__ = ("_baton", "_notify", "chosen", "error", "exchange", "finished", "reply")
+
+    def __init__(self, exchange: Exchange, notify: Callable[[], None] | None = None) -> None:
+        self.exchange = exchange
+        self.reply: Any = None
+        self.error: BaseException | None = None
+        self.finished = False
+        self.chosen = False  # its owner is to lead the next batch
+        self._notify = notify  # tells an owner that does not block
+        self._baton: threading.Lock | None = None
+
+    @property
+    def blocks(self) -> bool:
+        """True when its owner's thread waits, and so can lead."""
+        return self._baton is not None
+
+    def expect(self) -> None:
+        """Make what the owner will block on."""
+        self._baton = threading.Lock()
+        self._baton.acquire()
+
+    def wait(self) -> None:
+        """Block until it is finished or chosen."""
+        if self._baton is not None:
+            self._baton.acquire()
+
+    def wake(self) -> None:
+        """Tell the owner that it is finished or chosen."""
+        if self._baton is not None:
+            self._baton.release()
+        elif self._notify is not None:
+            self._notify()
+
+    def fail(self, error: BaseException) -> None:
+        """Finish it with an error."""
+        self.error = error
+        self.finished = True
+
+    def outcome(self) -> Any:
+        """The reply; raises what the exchange raised."""
+        if self.error is not None:
+            raise self.error
+        return self.reply
+
+    def __repr__(self) -> str:
+        return f"<ticket {self.exchange.name} {'finished' if self.finished else 'pending'}>"
+
+
+class Line:
+    """The line of tickets before one writer.
+
+    ``carry_out`` gets a batch and finishes each ticket; one it leaves unfinished (because it was
+    interrupted) surely did not happen and is carried out again. ``_lock`` guards everything;
+    somebody leads, or was chosen to, exactly while ``_led`` is true.
+    """
+
+    def __init__(self, carry_out: Callable[[Sequence[Ticket]], None]) -> None:
+        self._carry_out = carry_out
+        self._lock = threading.Lock()
+        self._pending: deque[Ticket] = deque()
+        self._led = False
+        self._crowd = 1  # how many shared the last commit
+        self._executor: Executor | None = None
+
+    def run(self, exchange: Exchange) -> Any:
+        """Have it carried out and give its reply, blocking."""
+        ticket = Ticket(exchange)
+        with self._lock:
+            if self._led:
+                ticket.expect()
+            self._led = True
+            self._pending.append(ticket)
+        if ticket.blocks:
+            self._stand_by(ticket)
+        if not ticket.finished:
+            self._lead(ticket)
+        return ticket.outcome()
+
+    async def arun(self, exchange: Exchange) -> Any:
+        """The same, awaiting: coroutines that ask together share one commit."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def notify() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(done.set)
+
+        ticket = Ticket(exchange, notify)
+        self._post(ticket)
+        try:
+            await done.wait()
+        except asyncio.CancelledError:
+            with self._lock:
+                self._leave(ticket)
+            raise
+        return ticket.outcome()
+
+    def post(self, exchange: Exchange) -> None:
+        """Have it carried out some time after all that was asked for before; nobody waits."""
+        self._post(Ticket(exchange))
+
+    def close(self) -> None:
+        """Give the borrowed thread back when it is idle; it is borrowed again when needed."""
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
+
+    def _post(self, ticket: Ticket) -> None:
+        with self._lock:
+            self._pending.append(ticket)
+            led, self._led = self._led, True
+        if not led:
+            self._lead_elsewhere()
+
+    def _stand_by(self, ticket: Ticket) -> None:
+        try:
+            ticket.wait()
+        except BaseException:  # Ctrl-C: whoever goes away must not take the lead along
+            with self._lock:
+                self._leave(ticket)
+                chosen = ticket.chosen and not ticket.finished
+            if chosen:
+                self._hand_over()
+            raise
+
+    def _leave(self, ticket: Ticket) -> None:
+        with contextlib.suppress(ValueError):  # a leader has taken it: it happens all the same
+            self._pending.remove(ticket)
+
+    def _lead(self, own: Ticket | None = None) -> None:
+        batch: list[Ticket] = []
+        try:
+            self._gather()
+            with self._lock:
+                while self._pending and len(batch) < _LARGEST:
+                    batch.append(self._pending.popleft())
+            self._crowd = len(batch)
+            self._carry_out(batch)
+        finally:
+            left = [ticket for ticket in batch if not ticket.finished and ticket is not own]
+            with self._lock:
+                self._pending.extendleft(reversed(left))
+            for ticket in batch:
+                if ticket.finished and ticket is not own:
+                    ticket.wake()
+            self._hand_over()
+
+    def _gather(self) -> None:
+        """Give those who shared the last commit a chance to share this one.
+
+        They have just been told and are on their way. Without it a crowd of sixteen threads
+        commits one, then fifteen, then one: twice the commits. With an fsync of 2 ms that was
+        2,700 messages a second, and with it 3,600.
+        """
+        for _ in range(min(self._crowd, _PATIENCE)):
+            if len(self._pending) >= self._crowd:
+                return
+            time.sleep(0)  # lets another thread run Python until it blocks
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if not self._pending:
+                self._led = False
+                return
+            heir = self._pending[0]
+            heir.chosen = heir.blocks
+        if heir.chosen:
+            heir.wake()
+        else:
+            self._lead_elsewhere()
+
+    def _lead_elsewhere(self) -> None:
+        try:
+            self._threads().submit(self._lead)
+        except RuntimeError:  # the interpreter is going down and starts no more threads
+            self._lead()
+
+    def _threads(self) -> Executor:
+        if self._executor is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="penstock-commit")
+        return self._executor

@@ -1,0 +1,384 @@
+"""The checker: what the broker answered, held against what it was asked.
+
+It sits beside the broker and sees each operation at the step at which its last exchange was
+carried out, whether or not the caller lived to hear of it. What was carried out with an answer
+that nobody saw is *in doubt*: from then on both outcomes are allowed, until one shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.brokers.base import Capabilities
+from penstock.message import Again, Dead, DeadLetter, Done, Lease, Message, Record, Settlement
+from penstock.testing.simulation import operations as ops
+from penstock.testing.simulation.lineup import Lineup
+from penstock.testing.simulation.publication import SLACK, Instant, Publication
+from penstock.testing.simulation.shelf import Shelf
+from penstock.testing.simulation.violation import Violation
+
+__all__ = ["Ledger"]
+
+_REPEAT_WITHIN = 300.0  # seconds in which a settlement that is asked again must be known
+
+
+class Ledger:
+    """All publications of one run, what became of them, and the records they left."""
+
+    def __init__(self, capabilities: Capabilities) -> None:
+        self.can = capabilities
+        self.pubs: dict[str, Publication] = {}
+        self.shelf = Shelf(lambda key: self.pubs[key].number)
+        self.leases = 0
+        self._lineup = Lineup(self._rank)
+        self._letters: dict[str, Publication] = {}
+        self._unseen = 0  # the last step at which a lease may have been taken unseen
+        self._peaks: list[tuple[int, float]] = []  # (step, wall) just before the clock went back
+        self._revoked: dict[str, int] = {}  # id -> step
+        self.doubts = 0
+
+    def _rank(self, priority: int) -> int:
+        if not self.can.priorities:
+            return 0
+        return priority if self.can.highest_first else -priority
+
+    # --- what is asked ---------------------------------------------------------------------
+
+    def made(self, message: Message) -> Message:
+        """Somebody made a publication; nobody has sent it yet."""
+        self.pubs[message.key] = Publication(message, len(self.pubs) + 1)
+        return message
+
+    def name(self, key: str) -> str:
+        """The short name of a publication."""
+        found = self.pubs.get(key)
+        return found.name if found else f"unknown({key})"
+
+    def jumped(self, step: int, wall: float) -> None:
+        """The wall clock is set back, from this."""
+        self._peaks.append((step, wall))
+
+    # --- what is answered ------------------------------------------------------------------
+
+    def saw(self, op: ops.Operation, answer: object, first: Instant, now: Instant) -> None:
+        """An operation was answered; ``first``: when its last exchange was first carried out."""
+        match op, answer:
+            case ops.Publish(), _:
+                self._stored(op.messages, first, now)
+            case ops.Claim(), list():
+                self._claimed(op, answer, first, now)
+            case ops.Extend(), list():
+                self._extended(op, answer, first, now)
+            case ops.Settle(), list():
+                self._settled(op, answer, first, now)
+            case ops.Turn(), (lost, leases):
+                self._settled(op.settle, lost, first, now)
+                self._claimed(op.claim, leases, first, now)
+            case ops.Put(), list():
+                self._put(op, answer)
+            case ops.Look(), list():
+                self._looked(op.ids, answer)
+            case ops.Tend(), _:
+                self._tended(answer, now)
+            case ops.Revoke(), _:
+                self._revoked.update(dict.fromkeys(op.ids, now.step))
+            case ops.Letters(), list():
+                self._listed(answer)
+            case ops.Replay(), list():
+                self._replayed(op.keys, answer, now)
+            case ops.Drop(), int():
+                self._dropped(op.keys, answer)
+            case _:
+                raise Violation("answer", f"{type(op).__name__} was answered with {answer!r}")
+
+    def may_have_done(self, op: ops.Operation, first: Instant) -> None:
+        """It was carried out, and what came of it will never be known."""
+        self.doubts += 1
+        match op:
+            case ops.Publish():
+                for message in op.messages:
+                    self._may_be_stored(message, first)
+            case ops.Claim():
+                self._may_be_claimed(op.queues, first)
+            case ops.Settle():
+                for settlement in op.settlements:
+                    self._may_be_settled(settlement, first)
+            case ops.Turn():
+                self.may_have_done(op.settle, first)
+                self.may_have_done(op.claim, first)
+            case ops.Put():
+                for record in op.records:
+                    self.shelf.may_put(record)
+            case _:  # a renewal only adds to what is certain; looking changes nothing
+                pass
+
+    # --- publishing ------------------------------------------------------------------------
+
+    def _stored(self, messages: Sequence[Message], first: Instant, now: Instant) -> None:
+        for place, message in enumerate(messages):
+            pub = self.pubs[message.key]
+            self._may_be_stored(message, first)
+            if pub.stored_step is None:
+                pub.stored_step, pub.place = now.step, place
+                if pub.untouched and not pub.due and self._unseen < (pub.first_step or 0):
+                    self._lineup.join(pub)
+
+    def _may_be_stored(self, message: Message, first: Instant) -> None:
+        pub = self.pubs[message.key]
+        if pub.first_step is None:
+            pub.first_step = pub.due_since = first.step
+
+    # --- leasing ---------------------------------------------------------------------------
+
+    def _claimed(
+        self, op: ops.Claim, leases: Sequence[Lease], first: Instant, now: Instant
+    ) -> None:
+        if now.boot - first.boot >= op.ttl - SLACK or now.epoch != first.epoch:
+            self._may_be_claimed(op.queues, now)  # what the first one took may have run out
+        if len(leases) > op.limit:
+            raise Violation("limit", f"{len(leases)} leases where {op.limit} were asked for")
+        for lease in leases:
+            self._leased(op, lease, first, now)
+        if len(leases) < op.limit:
+            what = f"a claim of {op.limit} gave {len(leases)}"
+            self._lineup.check_passed_over(op.queues, first.step, what)
+
+    def _leased(self, op: ops.Claim, lease: Lease, first: Instant, now: Instant) -> None:
+        self.leases += 1
+        pub = self.pubs.get(lease.message.key)
+        if pub is None:
+            raise Violation("phantom", f"nobody published what was leased: {lease}")
+        if lease.message.queue not in op.queues:
+            raise Violation("queue", f"{pub.name} of {lease.message.queue} went to another queue")
+        complete = self._unseen <= pub.seen_step or self._unseen < (pub.first_step or 0)
+        pub.leased(lease, op.ttl, first, now, complete=complete)
+        self._check_time(pub, now)
+        self._check_revoked(pub, lease, first)
+        self._lineup.leave(pub)
+        self._lineup.check_turn(pub, first.step)
+
+    def _check_time(self, pub: Publication, now: Instant) -> None:
+        reached = [wall for step, wall in self._peaks if step >= pub.due_since]
+        latest = max([now.wall, *reached])
+        if latest < pub.due - SLACK:
+            raise Violation("early", f"{pub.name} was leased {pub.due - latest:.3f} s too early")
+
+    def _check_revoked(self, pub: Publication, lease: Lease, first: Instant) -> None:
+        if not self.can.revokes:
+            return
+        since = self._revoked.get(pub.message.id)
+        if lease.revoked and since is None:
+            raise Violation("revoked", f"{pub.name} is marked as revoked and nobody revoked it")
+        if not lease.revoked and since is not None and since < first.step:
+            raise Violation("revoked", f"{pub.name} was leased unmarked after it was revoked")
+
+    def _may_be_claimed(self, queues: Sequence[str], now: Instant) -> None:
+        self._unseen = now.step
+        self._lineup.scatter(queues)
+
+    def slept(self, queues: Sequence[str], since: int) -> None:
+        """Somebody waited for these queues from step ``since`` and was not woken."""
+        self._lineup.check_not_slept_through(queues, since)
+
+    # --- renewing --------------------------------------------------------------------------
+
+    def _extended(
+        self, op: ops.Extend, held: Sequence[Lease], first: Instant, now: Instant
+    ) -> None:
+        kept = {(lease.message.key, lease.fence) for lease in held}
+        for lease in op.leases:
+            pub = self.pubs[lease.message.key]
+            if (pub.key, lease.fence) not in kept:
+                self._check_lost(pub, lease, now, "renewed")
+            elif not pub.holds(lease):
+                raise Violation(
+                    "stale", f"{pub.name}: a lease was renewed by fence {lease.fence}, {_now(pub)}"
+                )
+            else:
+                pub.until, pub.epoch = max(pub.until, first.boot + op.ttl), now.epoch
+
+    def _check_lost(self, pub: Publication, lease: Lease, now: Instant, verb: str) -> None:
+        if pub.holds(lease) and pub.valid(now):
+            raise Violation(
+                "refused",
+                f"{pub.name}: fence {lease.fence} was not {verb}, though it holds for another "
+                f"{pub.until - now.boot:.3f} s",
+            )
+
+    # --- settling --------------------------------------------------------------------------
+
+    def _settled(
+        self, op: ops.Settle, lost: Sequence[Settlement], first: Instant, now: Instant
+    ) -> None:
+        refused = {(one.lease.message.key, one.lease.fence) for one in lost}
+        for settlement in op.settlements:
+            pub = self.pubs[settlement.lease.message.key]
+            if (pub.key, settlement.lease.fence) in refused:
+                self._check_refusal(pub, settlement, now)
+            else:
+                self._accepted(pub, settlement, first, now)
+
+    def _check_refusal(self, pub: Publication, settlement: Settlement, now: Instant) -> None:
+        self._check_lost(pub, settlement.lease, now, "settled")
+        repeated = pub.end and pub.end_fence == settlement.lease.fence
+        if repeated and now.boot - pub.ended_at < _REPEAT_WITHIN:
+            raise Violation("refused", f"{pub.name} was settled, and the repeat was refused")
+
+    def _accepted(
+        self, pub: Publication, settlement: Settlement, first: Instant, now: Instant
+    ) -> None:
+        fence = settlement.lease.fence
+        if pub.holds(settlement.lease):
+            self._apply(pub, settlement, first, now)
+        elif not (
+            (pub.end and pub.end_fence == fence)
+            or (_hands_back(settlement) and fence in pub.handed_back)
+            or pub.doubted(settlement)
+        ):
+            raise Violation("stale", f"{pub.name} was settled by fence {fence}, {_now(pub)}")
+
+    def _apply(
+        self, pub: Publication, settlement: Settlement, first: Instant, now: Instant
+    ) -> None:
+        if settlement.record is not None:
+            self.shelf.put(settlement.record)
+        match settlement:
+            case Again() if _hands_back(settlement):
+                pub.hand_back(settlement, now)
+                return
+            case Again(message=message, at=at):
+                pub.finish("retried", now)
+                self.pubs[message.key].due = max(message.ready_at, at)
+                self._stored([message], first, now)
+            case Dead(reason=reason):
+                pub.finish(f"dead: {reason}", now)
+                self._letters[pub.key] = pub
+            case Done():
+                pub.finish("done", now)
+        self._lineup.leave(pub)
+
+    def _may_be_settled(self, settlement: Settlement, first: Instant) -> None:
+        pub = self.pubs[settlement.lease.message.key]
+        pub.doubt(settlement)
+        if settlement.record is not None and not pub.end and pub.fence == settlement.lease.fence:
+            self.shelf.may_put(settlement.record)
+        if isinstance(settlement, Again) and not _hands_back(settlement):
+            self.pubs[settlement.message.key].due = max(settlement.message.ready_at, settlement.at)
+            self._may_be_stored(settlement.message, first)
+
+    # --- results ---------------------------------------------------------------------------
+
+    def _put(self, op: ops.Put, refused: Sequence[Record]) -> None:
+        documents = {record.document for record in refused}
+        for record in op.records:
+            if record.document in documents:
+                self.shelf.refused(record)
+            else:
+                self.shelf.taken(record)
+
+    def _looked(self, ids: Sequence[str], found: Sequence[Record | None]) -> None:
+        for task_id, record in zip(ids, found, strict=True):
+            self.shelf.read(task_id, record)
+
+    # --- upkeep ----------------------------------------------------------------------------
+
+    def _tended(self, due: object, now: Instant) -> None:
+        waiting = [pub for pub in self.pubs.values() if self._waits_for_time(pub, now)]
+        if waiting and due is None:
+            raise Violation("upkeep", f"tend() said that nothing waits, but {waiting[0].name} does")
+
+    def _waits_for_time(self, pub: Publication, now: Instant) -> bool:
+        delayed = pub.untouched and pub.stored_step is not None and pub.due > now.wall + SLACK
+        return (delayed and self._certain(pub)) or (pub.valid(now) and not pub.end)
+
+    def _certain(self, pub: Publication) -> bool:
+        return self._unseen < (pub.first_step or 0)
+
+    # --- dead letters ----------------------------------------------------------------------
+
+    def _listed(self, letters: Sequence[DeadLetter]) -> None:
+        listed = {letter.message.key for letter in letters}
+        for key in listed - self._letters.keys():
+            self._buried_in_doubt(key)
+        missing = [self._letters[key] for key in self._letters if key not in listed]
+        if missing:
+            raise Violation("dead letter", f"{missing[0].name} is dead and not listed")
+
+    def _buried_in_doubt(self, key: str) -> None:
+        pub = self.pubs.get(key)
+        doubts = pub.in_doubt.get(pub.fence, []) if pub else []
+        if pub is None or pub.end or not any(isinstance(one, Dead) for one in doubts):
+            raise Violation("dead letter", f"{self.name(key)} is listed, and nobody buried it")
+        pub.end, pub.end_fence = "dead: as it turned out", pub.fence
+        self._letters[key] = pub
+
+    def _replayed(self, keys: Sequence[str], messages: Sequence[Message], now: Instant) -> None:
+        expected = [self._letters.pop(key).message.id for key in keys if key in self._letters]
+        if sorted(message.id for message in messages) != sorted(expected):
+            raise Violation("dead letter", f"{expected} were replayed, {messages} came")
+        for message in messages:
+            self._stored([self.made(message)], now, now)
+
+    def _dropped(self, keys: Sequence[str], count: int) -> None:
+        expected = sum(self._letters.pop(key, None) is not None for key in keys)
+        if count != expected:
+            raise Violation("dead letter", f"{count} were dropped, not {expected}")
+
+    # --- counting --------------------------------------------------------------------------
+
+    def depths(self, queues: Sequence[str], now: Instant) -> dict[str, tuple[int, int]] | None:
+        """The least and the most that depth() may say, or None while anything is in doubt.
+
+        A lease that has run out counts or not: it depends on who looked since.
+        """
+        if self.doubts:
+            return None
+        counts = {queue: [0, 0] for queue in queues}
+        for pub in self.pubs.values():
+            if pub.stored_step is not None and not pub.end:
+                count = counts[pub.message.queue]
+                count[0] += pub.lease is None
+                count[1] += pub.lease is None or pub.lapsed(now)
+        return {queue: (least, most) for queue, (least, most) in counts.items()}
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def open(self) -> list[Publication]:
+        """What was certainly stored and has no end yet."""
+        return [pub for pub in self.pubs.values() if pub.stored_step is not None and not pub.end]
+
+    def resolve(self, shelf_shows: dict[str, Record | None]) -> None:
+        """End what is in doubt and shows signs that the doubtful settlement was carried out."""
+        for pub in self.open():
+            for settlement in pub.in_doubt.get(pub.fence, ()):
+                if self._shows(settlement, shelf_shows):
+                    pub.end, pub.end_fence = "ended, as it turned out", pub.fence
+
+    def _shows(self, settlement: Settlement, shows: dict[str, Record | None]) -> bool:
+        match settlement:
+            case Done(record=None):
+                return True  # it leaves no trace
+            case Done(record=Record() as record):
+                shown = shows.get(record.id)
+                return shown is not None and self._at_least(shown, record)
+            case Again(message=message) if not _hands_back(settlement):
+                retry = self.pubs[message.key]
+                return bool(retry.attempt or retry.end)
+            case _:
+                return False  # dead letters are found in their list
+
+    def _at_least(self, shown: Record, record: Record) -> bool:
+        return self.pubs[shown.key].number > self.pubs[record.key].number or (
+            shown.document == record.document
+        )
+
+    def __repr__(self) -> str:
+        return f"Ledger({len(self.pubs)} publications, {len(self.open())} open)"
+
+
+def _hands_back(settlement: Settlement) -> bool:
+    return isinstance(settlement, Again) and settlement.message.key == settlement.lease.message.key
+
+
+def _now(pub: Publication) -> str:
+    return f"but the latest is fence {pub.fence} and it is {pub.end or 'leased or waiting'}"
