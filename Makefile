@@ -10,6 +10,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 SEEDS ?= 200
 EXAMPLES ?= 5000
+SECONDS ?= 60
 PYTEST ?=
 
 .DEFAULT_GOAL := help
@@ -20,7 +21,7 @@ PYTEST ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  PYTEST="-x -k lease" goes to pytest; SEEDS=$(SEEDS) and EXAMPLES=$(EXAMPLES) are the defaults.'
+	@echo '  PYTEST="-x -k lease" goes to pytest; SEEDS=$(SEEDS), EXAMPLES=$(EXAMPLES), SECONDS=$(SECONDS) are the defaults.'
 
 # --- for users --------------------------------------------------------------------------------
 
@@ -80,8 +81,9 @@ faults: $(VENV)/.test ## real processes, killed and stopped while they work
 
 # Hypothesis marks each of its tests; here they get more examples and no time limit.
 .PHONY: fuzz
-fuzz: $(VENV)/.test ## the property tests, long: make fuzz EXAMPLES=100000
-	@$(BIN)/python tests/fuzz.py $(EXAMPLES) $(PYTEST)
+fuzz: $(VENV)/.test ## the decoder under mutated bytes, then the property tests, long
+	@$(BIN)/python tests/fuzz/fuzz_decoder.py --seconds $(SECONDS)
+	@$(BIN)/python tests/fuzz/properties.py $(EXAMPLES) $(PYTEST)
 
 .PHONY: docs
 docs: $(VENV)/.test ## run the documentation's code and follow its links

@@ -286,7 +286,7 @@ def test_a_running_task_is_terminated(bench):
     result = tasks.stay.delay()
     bench.noted("began")
     result.revoke(terminate=True)
-    with pytest.raises(TaskRevokedError, match="revoked|terminated"):
+    with pytest.raises(TaskRevokedError, match=r"revoked|terminated"):
         result.get(timeout=20)
     assert tasks.add.delay(1, 1).get(timeout=20) == 2
     assert bench.journal() == ["began"]

@@ -190,7 +190,7 @@ class App:
             logging.getLogger("penstock").warning(
                 "stored in %s, where no worker is running yet: start one with "
                 "`penstock -A %s worker`",
-                Url.parse(self.broker_url),
+                self.broker.describe() or Url.parse(self.broker_url),
                 self.name or "MODULE",
             )
 

@@ -9,6 +9,7 @@ import msgspec
 
 from penstock.errors import ConfigError
 from penstock.tasks.names import unknown
+from penstock.tasks.rates import parse_rate
 from penstock.tasks.settings import Settings
 
 __all__ = ["Priority", "TaskKeywords", "TaskOptions", "wire_priority"]
@@ -84,6 +85,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
             if name not in cls.__struct_fields__:
                 raise unknown("task option", name, cls.__struct_fields__)
         checked = {name: _classes(name, value) for name, value in values.items()}
+        parse_rate(values.get("rate_limit"))
         try:
             return msgspec.convert(checked, cls)
         except msgspec.ValidationError as error:

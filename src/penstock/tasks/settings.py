@@ -14,6 +14,7 @@ import msgspec
 
 from penstock.errors import ConfigError
 from penstock.tasks.names import unknown
+from penstock.tasks.rates import parse_rate
 from penstock.url import Url
 from penstock.wire.codec import Limits
 
@@ -150,6 +151,7 @@ def _checked(values: dict[str, Any]) -> Settings:
             raise unknown("setting", name, Settings.__struct_fields__)
         if isinstance(value, timedelta):
             values[name] = value.total_seconds()
+    parse_rate(values.get("task_default_rate_limit"))
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:

@@ -94,7 +94,7 @@ class Endings:
         headers = dict(work.lease.message.headers)
         crashes = headers.get(CRASHES_HEADER, 0) + (1 if alone else 0)
         why = f"its executor died {crashes} times while running it, last by {status_text(status)}"
-        if work.settled:  # at most once: there is no second run
+        if work.settled or not work.policy.reject_on_worker_lost:  # there is no second run
             self._settle(work, self._triage.failure(work.lease, WorkerLostError(why)))
         elif crashes >= self._crash_limit:
             self._log.error("Task %s is a dead letter: %s", work.header.id, why)

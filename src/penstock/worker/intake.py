@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock.clock import Clock
-from penstock.errors import ConfigError, Unavailable, Uncertain
+from penstock.errors import Unavailable, Uncertain
 from penstock.message import Again, Dead, Lease, Settlement
+from penstock.tasks.rates import parse_rate
 from penstock.worker.crew import Work
-from penstock.worker.limits import RateLimit, parse_rate
+from penstock.worker.limits import RateLimit
 from penstock.worker.triage import ALONE_HEADER, Triage
 
 if TYPE_CHECKING:
@@ -44,10 +45,7 @@ class Intake:
     def _rate_limits(self) -> dict[str, RateLimit]:
         limits = {}
         for name, task in self._triage.tasks.items():
-            try:
-                rate = parse_rate(task.rate_limit)
-            except ConfigError as error:
-                raise ConfigError(f"task {name}: {error}") from error
+            rate = parse_rate(task.rate_limit)
             if rate is not None:
                 limits[name] = RateLimit(rate)
         return limits

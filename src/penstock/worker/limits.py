@@ -5,30 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from penstock.errors import ConfigError
 from penstock.worker.crew import Verdict, Work
 
-__all__ = ["RateLimit", "TimeLimits", "parse_rate"]
+__all__ = ["RateLimit", "TimeLimits"]
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _MOST_RESERVED = 100_000
-
-
-def parse_rate(text: str | float | None) -> float | None:
-    """Tasks a second from Celery's ``10/s``, ``100/m``, ``5/h`` or a number; None: no limit.
-
-    Raises ConfigError.
-    """
-    if text is None or text == "":
-        return None
-    number, _, unit = str(text).partition("/")
-    try:
-        rate = float(number) / _UNITS[unit.strip() or "s"]
-    except (ValueError, KeyError):
-        raise ConfigError(
-            f"rate_limit {text!r} is not a number of tasks per s, m or h, such as '10/m'"
-        ) from None
-    return rate if rate > 0 else None
 
 
 class RateLimit:

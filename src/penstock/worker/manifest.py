@@ -29,6 +29,7 @@ def _policy(app: App, task: Task[..., object]) -> TaskPolicy:
     options = task.options.resolved(app.conf)
     return TaskPolicy(
         acks_late=bool(options.acks_late),
+        reject_on_worker_lost=bool(options.reject_on_worker_lost),
         ignore_result=bool(options.ignore_result),
         track_started=bool(options.track_started),
         rate_limit=None if options.rate_limit is None else str(options.rate_limit),

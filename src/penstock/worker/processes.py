@@ -9,7 +9,14 @@ import signal
 import sys
 from types import FrameType
 
-__all__ = ["die_with_parent", "ignore_stop_signals", "kill_group", "outlive_parent", "own_group", "status_text"]
+__all__ = [
+    "die_with_parent",
+    "ignore_stop_signals",
+    "kill_group",
+    "outlive_parent",
+    "own_group",
+    "status_text",
+]
 
 _PR_SET_PDEATHSIG = 1
 

@@ -46,6 +46,7 @@ class TaskPolicy(msgspec.Struct, frozen=True, array_like=True):
     """What the supervisor must know of a task. Limits are seconds."""
 
     acks_late: bool = True
+    reject_on_worker_lost: bool = True  # a crash is not its end: it runs again, up to the limit
     ignore_result: bool = False
     track_started: bool = False
     rate_limit: str | None = None

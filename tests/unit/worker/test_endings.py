@@ -151,6 +151,15 @@ def test_a_crash_after_an_early_acknowledgement_is_the_end(endings, written):
     assert failure(only(written.stored)) == ("FAILURE", "WorkerLostError")
 
 
+def test_a_task_may_ask_not_to_run_again_after_a_crash(endings, written):
+    item = work()
+    item.policy = TaskPolicy(reject_on_worker_lost=False)
+    endings.interrupted(item, -9, alone=True)
+    end = only(written.settled)
+    assert isinstance(end, Done)
+    assert failure(end.record) == ("FAILURE", "WorkerLostError")
+
+
 @pytest.mark.parametrize(
     ("verdict", "state", "error"),
     [

@@ -5,34 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from penstock.errors import ConfigError
 from penstock.message import Lease, Message
 from penstock.worker.crew import Verdict, Work
-from penstock.worker.limits import RateLimit, TimeLimits, parse_rate
+from penstock.worker.limits import RateLimit, TimeLimits
 from penstock.worker.protocol import TaskPolicy
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("10/s", 10),
-        ("120/m", 2),
-        ("36/h", 0.01),
-        (5, 5),
-        ("5", 5),
-        (None, None),
-        (0, None),
-        ("", None),
-    ],
-)
-def test_rates_are_read_as_celery_writes_them(text, rate):
-    assert parse_rate(text) == (None if rate is None else pytest.approx(rate))
-
-
-@pytest.mark.parametrize("text", ["fast", "10/day", "/s"])
-def test_a_bad_rate_is_named(text):
-    with pytest.raises(ConfigError, match="rate_limit"):
-        parse_rate(text)
 
 
 def test_messages_are_spaced_evenly_and_keep_their_moment():

@@ -1,4 +1,4 @@
-"""Run the property tests long: ``python tests/fuzz.py EXAMPLES [pytest options]``.
+"""Run the property tests long: ``python tests/fuzz/properties.py EXAMPLES [pytest options]``.
 
 Hypothesis marks every test it drives with ``hypothesis``; those run here, each with so many
 examples and without limits of time.
