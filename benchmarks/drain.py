@@ -1,9 +1,10 @@
-"""How fast does one worker drain no-op tasks on SQLite, with results, each commit synced.
+"""How fast one worker drains no-op tasks on SQLite: results stored, each commit synced.
 
-One worker with two executors, against Huey's SqliteHuey(fsync=True) with two worker processes, in the same run, alternating; and
-against itself with backlogs of 1 k, 10 k and (--backlog) 1 M tasks. Workers start on an empty
-queue and run a few tasks, are stopped (SIGSTOP), the queue is filled, and they go on; the rate is
-(N-1) / (last run - first run), counted in the task's body. Every task must have run exactly once.
+One worker with two executors, against Huey's SqliteHuey(fsync=True) with two worker processes,
+alternating in the same run; and against itself with backlogs of 1 k and (--backlog) 1 M tasks.
+Workers start on an empty queue and run a few tasks, are stopped (SIGSTOP), the queue is filled,
+and they go on; the rate is (N-1) / (last run - first run), counted in the task's body. Every task
+must have run.
 
     python benchmarks/drain.py [--runs 5] [--tasks 5000] [--backlog 1000000] [--disk FOLDER]
 """
@@ -57,7 +58,7 @@ WORKER = {"penstock": penstock_worker, "huey": huey_worker}
 
 def measure(system, count, disk):
     """Tasks a second, and the CPU seconds of the worker's processes per 10,000 tasks."""
-    folder = Path(tempfile.mkdtemp(prefix="drain-", dir=disk))
+    folder = Path(tempfile.mkdtemp(prefix="drain-", dir=disk)).resolve()
     environment = os.environ | {"MARKS": str(folder), "PYTHONPATH": str(HERE)}
     try:
         with running(WORKER[system](), folder, environment) as worker:

@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--disk", default=".")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="idle-", dir=options.disk))
+    folder = Path(tempfile.mkdtemp(prefix="idle-", dir=options.disk)).resolve()
     environment = os.environ | {"MARKS": str(folder), "PYTHONPATH": str(HERE)}
     try:
         with running(penstock_worker(), folder, environment) as worker:
@@ -82,9 +82,8 @@ def main():
             time.sleep(options.seconds)  # being idle is what is measured
             share = (cpu(everyone) - before) / options.seconds * 100
             memory = pss(everyone)
-            print(
-                f"round trip p50 {p50:.2f} ms   p99 {p99:.2f} ms   ({options.runs} x {options.calls} calls)"
-            )
+            count = f"{options.runs} x {options.calls} calls"
+            print(f"round trip         p50 {p50:.2f} ms   p99 {p99:.2f} ms   ({count})")
             print(f"idle CPU           {share:.2f} % of a core over {options.seconds:.0f} s")
             print(f"memory (PSS)       {memory:.1f} MB in {len(everyone)} processes")
     finally:

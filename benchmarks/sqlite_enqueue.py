@@ -1,4 +1,4 @@
-"""What does a durable enqueue cost on SQLite, beside bare apsw doing the same to the same tables?
+"""What a durable enqueue costs on SQLite, beside bare apsw doing the same to the same tables.
 
 Three ratios, each the median of alternating runs, all at synchronous=FULL:
 

@@ -58,9 +58,10 @@ class Verdict:
         )
         for what, times in (("executor", self.executor_reruns), ("worker", self.worker_reruns)):
             if times:
+                p50, p99 = percentile(times, 50), percentile(times, 99)
                 yield (
-                    f"{what} killed to its task running again: p50 {percentile(times, 50):.3f} s, "
-                    f"p99 {percentile(times, 99):.3f} s, max {max(times):.3f} s ({len(times)} times)"
+                    f"{what} killed to its task running again ({len(times)} times): "
+                    f"p50 {p50:.3f} s, p99 {p99:.3f} s, max {max(times):.3f} s"
                 )
 
 

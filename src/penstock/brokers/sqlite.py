@@ -36,12 +36,17 @@ _DONE, _CONTROL = "done", "control"  # bells, beside WORK
 _HEARTBEAT = 5.0
 _LONGEST_WAIT = 30.0  # look again after so long, should a ring ever be lost (the folder deleted)
 
+_PROCESS = Capabilities(
+    durable="what is acknowledged outlives the death of every process; a power loss may take the "
+    "last of it"
+)
+
 
 class SqliteBroker(SqliteLooking):
     """Custody in one file, for the processes of one machine."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
-        durable="what was acknowledged outlives the process, a kill of everything, and a power loss"
+        durable="what is acknowledged outlives the death of every process, and a power loss"
     )
 
     def __init__(self, *, engine: SqliteFile, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -52,6 +57,8 @@ class SqliteBroker(SqliteLooking):
         self._entered = ""  # the boot whose start this object has seen to
         self._made_at = clock.wall()
         self._heard: int | None = None
+        if engine.location.synchronous != "FULL":
+            self.capabilities = _PROCESS  # type: ignore[misc] # a choice of this one URL
         if engine.is_open:
             self._heard = self._look("announcements", self._last_announcement)
 

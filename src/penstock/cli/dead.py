@@ -90,8 +90,10 @@ def replay(
     source: Source, keys: tuple[str, ...], everything: bool, queue: str | None, as_json: bool
 ) -> None:
     """Send dead letters again, each with a fresh start."""
-    broker = source.open().broker
+    app = source.open()
+    broker = app.broker
     letters = _selected(broker, keys, everything, queue)
+    app.store.forget([letter.message.id for letter in letters])  # before the new runs write theirs
     messages = broker.replay([letter.message.key for letter in letters])
     if as_json:
         show_json([{"id": m.id, "key": m.key, "queue": m.queue} for m in messages])

@@ -163,19 +163,22 @@ class SqliteFile:
         try:
             connection.execute("COMMIT")
         except Exception as error:
-            self._roll_back(connection)
+            self._discard(connection)  # a new one reads what really is in the file
             raise self._told(error, committing=True) from error
 
     def _roll_back(self, connection: apsw.Connection) -> None:
-        """End the transaction, if SQLite has not; a connection that cannot even do that goes."""
+        """End the transaction, if SQLite has not."""
         import apsw
 
         if connection.in_transaction:
             try:
                 connection.execute("ROLLBACK")
-            except apsw.Error:  # closing rolls back too
-                self._writer = None
-                connection.close(True)
+            except apsw.Error:  # closing rolls back, too
+                self._discard(connection)
+
+    def _discard(self, connection: apsw.Connection) -> None:
+        self._writer = None
+        connection.close(True)
 
     def _synchronize(self, connection: apsw.Connection, *, durable: bool) -> None:
         wish = self.location.synchronous if durable else "NORMAL"

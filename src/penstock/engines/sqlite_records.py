@@ -49,5 +49,5 @@ def _row(record: Record, now: float) -> tuple[object, ...]:
 def _record(rows: list[tuple[Any, ...]]) -> Record | None:
     if not rows:
         return None
-    task_id, *told, final, ttl = rows[0]
-    return Record(task_id, *told, bool(final), ttl)
+    task_id, state, document, key, attempt, final, ttl = rows[0]
+    return Record(task_id, state, document, key, attempt, bool(final), ttl)

@@ -14,8 +14,9 @@ import msgspec
 from penstock.errors import DecodeError, TimeLimitExceeded, WorkerLostError
 from penstock.message import Again, Dead, Done, Message, Record, new_id
 from penstock.worker.crew import Verdict, Work
+from penstock.worker.past import Past
 from penstock.worker.processes import status_text
-from penstock.worker.triage import ALONE_HEADER, CRASHES_HEADER, DEATHS_HEADER, Triage
+from penstock.worker.triage import Triage
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -91,8 +92,8 @@ class Endings:
             self._crashed(work, status, alone=alone)
 
     def _crashed(self, work: Work, status: int, *, alone: bool) -> None:
-        headers = dict(work.lease.message.headers)
-        crashes = headers.get(CRASHES_HEADER, 0) + (1 if alone else 0)
+        past = Past.of(work.lease.message)
+        crashes = past.crashes + (1 if alone else 0)
         why = f"its executor died {crashes} times while running it, last by {status_text(status)}"
         if work.settled or not work.policy.reject_on_worker_lost:  # there is no second run
             self._settle(work, self._triage.failure(work.lease, WorkerLostError(why)))
@@ -101,15 +102,15 @@ class Endings:
             record = self._triage.failure(work.lease, WorkerLostError(why))
             self._custody.settle(Dead(work.lease, why, record))
         else:
-            headers |= {CRASHES_HEADER: crashes} if alone else {ALONE_HEADER: True}
-            self._again(work, msgspec.structs.replace(work.lease.message, headers=headers))
+            past = msgspec.structs.replace(past, crashes=crashes, alone=past.alone or not alone)
+            self._again(work, past.on(work.lease.message))
 
     def orphaned(self, works: Iterable[Work]) -> None:
         """The zygote died, and every executor with it: counted as a worker's death."""
         for work in works:
-            headers = dict(work.lease.message.headers)
-            headers[DEATHS_HEADER] = headers.get(DEATHS_HEADER, 0) + 1
-            self._again(work, msgspec.structs.replace(work.lease.message, headers=headers))
+            past = Past.of(work.lease.message)
+            past = msgspec.structs.replace(past, deaths=past.deaths + 1)
+            self._again(work, past.on(work.lease.message))
 
     def revoked(self, work: Work, why: str = "revoked") -> None:
         """It was revoked before its run, or terminated in it."""

@@ -11,7 +11,8 @@ from penstock.message import Again, Dead, Lease, Settlement
 from penstock.tasks.rates import parse_rate
 from penstock.worker.crew import Work
 from penstock.worker.limits import RateLimit
-from penstock.worker.triage import ALONE_HEADER, Triage
+from penstock.worker.past import Past
+from penstock.worker.triage import Triage
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -77,7 +78,7 @@ class Intake:
             header=header,
             policy=policy,
             since=self._clock.monotonic(),
-            alone=bool(lease.message.headers.get(ALONE_HEADER)),
+            alone=Past.of(lease.message).alone,
         )
 
     def _pause(self, task: str, lease: Lease) -> float:

@@ -16,13 +16,11 @@ from penstock.errors import (
 from penstock.message import Dead, Done, Lease, Message, Record, Settlement
 from penstock.wire.result import ResultDocument, encode_result, exception_document
 from penstock.wire.task import Header, read_header, readable_id
+from penstock.worker.past import Past
 from penstock.worker.protocol import TaskPolicy
 
-__all__ = ["ALONE_HEADER", "CRASHES_HEADER", "DEATHS_HEADER", "MAX_DEATHS", "Triage"]
+__all__ = ["MAX_DEATHS", "Triage"]
 
-CRASHES_HEADER = "penstock_crashes"  # how often its executor died while it ran alone
-DEATHS_HEADER = "penstock_deaths"  # how often a zygote died over it
-ALONE_HEADER = "penstock_alone"  # several ran when an executor died: this runs next alone
 MAX_DEATHS = 10  # of whole workers
 
 
@@ -45,7 +43,7 @@ class Triage:
             return Done(lease, self.revoked(message, lease.attempt, "revoked"))
         if message.expires_at is not None and message.expires_at <= self.clock.wall():
             return Done(lease, self.revoked(message, lease.attempt, "expired"))
-        deaths = lease.deaths + _count(message, DEATHS_HEADER)
+        deaths = lease.deaths + Past.of(message).deaths
         if deaths >= MAX_DEATHS:
             reason = f"its worker died {deaths} times while holding it"
             return Dead(lease, reason, self.failure(lease, WorkerLostError(reason)))
@@ -95,8 +93,3 @@ class Triage:
             final=True,
             ttl=self.result_ttl,
         )
-
-
-def _count(message: Message, header: str) -> int:
-    value = message.headers.get(header, 0)
-    return value if isinstance(value, int) else 0

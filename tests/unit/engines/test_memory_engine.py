@@ -1,3 +1,4 @@
+import asyncio
 import os
 import threading
 
@@ -10,6 +11,7 @@ from penstock.engines.memory import MemoryEngine, named_engine
 from penstock.errors import NameTaken
 from penstock.message import Done, Message, Record, new_id
 from penstock.plan import Exchange, drive, together
+from penstock.results.memory import MemoryStore
 from penstock.results.registry import open_store
 
 
@@ -125,3 +127,21 @@ def test_a_batch_with_a_message_that_has_no_place_is_refused_whole():
         broker.publish([message(), message(priority=None)])
     assert broker.queues() == []
     assert broker.lease(["q"], 5, 60) == []
+
+
+def test_no_wait_leaves_a_listener_behind():
+    engine = MemoryEngine()
+    broker, store = MemoryBroker(engine=engine), MemoryStore(engine=engine)
+
+    async def cancel(call):
+        waiting = asyncio.create_task(call)
+        await asyncio.sleep(0)
+        assert engine._bells._ears
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    broker.lease(["q"], 1, 60, 0.01)
+    store.wait(["id"], 0.01)
+    asyncio.run(cancel(broker.alease(["q"], 1, 60, 10)))
+    asyncio.run(cancel(store.await_(["id"], 10)))
+    assert engine._bells._ears == {}

@@ -12,8 +12,9 @@ from penstock.wire.result import decode_result
 from penstock.wire.task import Call, encode_call, read_header
 from penstock.worker.crew import Verdict, Work
 from penstock.worker.endings import Endings
+from penstock.worker.past import HEADER, Past
 from penstock.worker.protocol import Finished, Progress, Rejected, Retried, TaskPolicy
-from penstock.worker.triage import ALONE_HEADER, CRASHES_HEADER, DEATHS_HEADER, Triage
+from penstock.worker.triage import Triage
 
 LOG = logging.getLogger("test")
 LOG.disabled = True
@@ -35,9 +36,9 @@ def endings(written):
     return Endings(custody=custody, triage=triage, crash_limit=3, result_ttl=60.0, log=LOG)
 
 
-def work(*, settled=False, lost=False, verdict=None, headers=None, time_limit=None):
+def work(*, settled=False, lost=False, verdict=None, time_limit=None, **past):
     message = encode_call(Call(task="t", id="one"), queue="q", priority=5)
-    message = msgspec.structs.replace(message, headers={**message.headers, **(headers or {})})
+    message = Past(key=message.key, **past).on(message)
     lease = Lease(message, attempt=2, until=0.0, fence=2)
     policy = TaskPolicy(time_limit=time_limit)
     item = Work(1, lease, read_header(message), policy, 0.0, settled=settled, lost=lost)
@@ -124,12 +125,12 @@ def test_a_crash_alone_counts_and_goes_to_the_head(endings, written):
     end = only(written.settled)
     assert isinstance(end, Again)
     assert end.message.key == item.lease.message.key
-    assert end.message.headers[CRASHES_HEADER] == 1
+    assert Past.of(end.message) == Past(key=end.message.key, crashes=1)
     assert end.record is None
 
 
 def test_at_the_limit_it_is_a_dead_letter(endings, written):
-    endings.interrupted(work(headers={CRASHES_HEADER: 2}), -11, alone=True)
+    endings.interrupted(work(crashes=2), -11, alone=True)
     end = only(written.settled)
     assert isinstance(end, Dead)
     assert "3 times" in end.reason
@@ -138,11 +139,10 @@ def test_at_the_limit_it_is_a_dead_letter(endings, written):
 
 
 def test_a_crash_among_several_counts_for_nobody(endings, written):
-    endings.interrupted(work(headers={CRASHES_HEADER: 2}), -9, alone=False)
+    endings.interrupted(work(crashes=2), -9, alone=False)
     end = only(written.settled)
     assert isinstance(end, Again)
-    assert end.message.headers[CRASHES_HEADER] == 2
-    assert end.message.headers[ALONE_HEADER] is True
+    assert Past.of(end.message) == Past(key=end.message.key, crashes=2, alone=True)
 
 
 def test_a_crash_after_an_early_acknowledgement_is_the_end(endings, written):
@@ -181,7 +181,19 @@ def test_what_a_stop_cuts_off_goes_back_as_it_was(endings, written):
 
 
 def test_a_zygotes_death_is_counted_apart(endings, written):
-    endings.orphaned([work(headers={DEATHS_HEADER: 1})])
+    endings.orphaned([work(deaths=1)])
     end = only(written.settled)
-    assert end.message.headers[DEATHS_HEADER] == 2
-    assert CRASHES_HEADER not in end.message.headers
+    assert Past.of(end.message) == Past(key=end.message.key, deaths=2)
+
+
+def test_a_replayed_message_has_no_past():
+    message = work(crashes=2, deaths=9, alone=True).lease.message
+    again = msgspec.structs.replace(message, key="another")
+    assert Past.of(again) == Past(key="another")
+
+
+@pytest.mark.parametrize("said", ["x", 3, {"key": 1}, {"key": "k", "crashes": "many"}, None])
+def test_a_past_that_is_not_ours_says_nothing(said):
+    message = encode_call(Call(task="t", id="one"), queue="q", key="k")
+    message = msgspec.structs.replace(message, headers={**message.headers, HEADER: said})
+    assert Past.of(message) == Past(key="k")

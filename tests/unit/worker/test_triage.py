@@ -7,8 +7,9 @@ from penstock.clock import ManualClock
 from penstock.message import Dead, Done, Lease
 from penstock.wire.result import decode_result
 from penstock.wire.task import Call, encode_call
+from penstock.worker.past import Past
 from penstock.worker.protocol import TaskPolicy
-from penstock.worker.triage import DEATHS_HEADER, MAX_DEATHS, Triage
+from penstock.worker.triage import MAX_DEATHS, Triage
 
 CLOCK = ManualClock()
 TRIAGE = Triage(tasks={"t": TaskPolicy()}, clock=CLOCK, result_ttl=60.0)
@@ -56,7 +57,9 @@ def test_revoked_and_expired_are_settled_with_their_reason(changes, why):
 
 def test_what_outlived_too_many_workers_is_a_dead_letter():
     assert isinstance(TRIAGE.sort(lease(deaths=MAX_DEATHS - 1)), tuple)
-    end = TRIAGE.sort(lease(deaths=MAX_DEATHS - 2, headers={DEATHS_HEADER: 2}))
+    before = lease(deaths=MAX_DEATHS - 2)
+    message = Past(key=before.message.key, deaths=2).on(before.message)
+    end = TRIAGE.sort(msgspec.structs.replace(before, message=message))
     assert isinstance(end, Dead)
     assert stored(end)[1] == "WorkerLostError"
 

@@ -200,6 +200,17 @@ class FenceCases(BrokerStage):
         assert self.lease_one().attempt == 2
 
     @needs("fenced")
+    def test_a_stale_holder_hands_nothing_back_either(self) -> None:
+        self.one.publish(self.message())
+        stale = self.lease_one(ttl=self.tick)
+        self.pass_time(2 * self.tick)
+        current = self.lease_one(self.two)
+        assert self.two.settle(Again(current, current.message)) == []
+        late = Again(stale, stale.message)
+        assert list(self.one.settle(late)) == [late]
+        assert self.lease_one().attempt == 3
+
+    @needs("fenced")
     def test_in_a_batch_only_the_lost_ones_are_refused(self) -> None:
         self.one.publish(self.message("a"), self.message("b"), self.message("c"))
         stale = self.lease_one(ttl=self.tick)

@@ -84,6 +84,17 @@ class TogetherCases(BrokerStage):
         self.one.settle(settlement)
         assert store.get([task_id]) == [settlement.record]
 
+    def test_settling_again_does_not_overwrite_what_came_after(self, store: ResultStore) -> None:
+        task_id = new_id()
+        self.one.publish(self.message(task_id))
+        lease = self.lease_one()
+        retry = self.message(task_id, key=new_id())
+        settlement = Again(lease, retry, 0.0, self._record(lease, "RETRY", final=False))
+        self.one.settle(settlement)
+        store.put([self._record(self.lease_one(self.two), "STARTED", final=False)])
+        assert self.one.settle(settlement) == []
+        assert self._stored_state(store, task_id) == "STARTED"
+
     def test_a_replay_reopens_the_result(self, store: ResultStore) -> None:
         task_id = new_id()
         self.one.publish(self.message(task_id))

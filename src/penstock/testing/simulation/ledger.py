@@ -35,7 +35,7 @@ class Ledger:
         self._unseen = 0  # the last step at which a lease may have been taken unseen
         self._peaks: list[tuple[int, float]] = []  # (step, wall) just before the clock went back
         self._revoked: dict[str, int] = {}  # id -> step
-        self.doubts = 0
+        self.doubts = 0  # operations whose outcome nobody saw
 
     def _rank(self, priority: int) -> int:
         if not self.can.priorities:
@@ -79,7 +79,7 @@ class Ledger:
             case ops.Look(), list():
                 self._looked(op.ids, answer)
             case ops.Tend(), _:
-                self._tended(answer, now)
+                self._tended(answer, first, now)
             case ops.Revoke(), _:
                 self._revoked.update(dict.fromkeys(op.ids, now.step))
             case ops.Letters(), list():
@@ -112,6 +112,18 @@ class Ledger:
             case _:  # a renewal only adds to what is certain; looking changes nothing
                 pass
 
+    def hangs(self, op: ops.Operation, now: Instant, gap: float) -> None:
+        """It was carried out, and will be again after ``gap`` seconds, before anybody is told."""
+        match op:
+            case ops.Turn():
+                self.hangs(op.settle, now, gap)
+                self.hangs(op.claim, now, gap)
+            case ops.Claim() if gap < op.ttl - SLACK:  # the repeat gives the same leases
+                self.doubts += 1
+                self._lineup.scatter(op.queues, now.step)
+            case _:
+                self.may_have_done(op, now)
+
     # --- publishing ------------------------------------------------------------------------
 
     def _stored(self, messages: Sequence[Message], first: Instant, now: Instant) -> None:
@@ -120,7 +132,7 @@ class Ledger:
             self._may_be_stored(message, first)
             if pub.stored_step is None:
                 pub.stored_step, pub.place = now.step, place
-                if pub.untouched and not pub.due and self._unseen < (pub.first_step or 0):
+                if pub.untouched and not pub.due:
                     self._lineup.join(pub)
 
     def _may_be_stored(self, message: Message, first: Instant) -> None:
@@ -133,8 +145,6 @@ class Ledger:
     def _claimed(
         self, op: ops.Claim, leases: Sequence[Lease], first: Instant, now: Instant
     ) -> None:
-        if now.boot - first.boot >= op.ttl - SLACK or now.epoch != first.epoch:
-            self._may_be_claimed(op.queues, now)  # what the first one took may have run out
         if len(leases) > op.limit:
             raise Violation("limit", f"{len(leases)} leases where {op.limit} were asked for")
         for lease in leases:
@@ -150,18 +160,20 @@ class Ledger:
             raise Violation("phantom", f"nobody published what was leased: {lease}")
         if lease.message.queue not in op.queues:
             raise Violation("queue", f"{pub.name} of {lease.message.queue} went to another queue")
-        complete = self._unseen <= pub.seen_step or self._unseen < (pub.first_step or 0)
-        pub.leased(lease, op.ttl, first, now, complete=complete)
+        pub.leased(lease, op.ttl, first, now, complete=self._certain(pub))
         self._check_time(pub, now)
         self._check_revoked(pub, lease, first)
         self._lineup.leave(pub)
         self._lineup.check_turn(pub, first.step)
 
     def _check_time(self, pub: Publication, now: Instant) -> None:
-        reached = [wall for step, wall in self._peaks if step >= pub.due_since]
-        latest = max([now.wall, *reached])
+        latest = self._latest_wall(pub, now)
         if latest < pub.due - SLACK:
             raise Violation("early", f"{pub.name} was leased {pub.due - latest:.3f} s too early")
+
+    def _latest_wall(self, pub: Publication, now: Instant) -> float:
+        """What the wall clock has reached since the delay was set: it may have been set back."""
+        return max([now.wall, *(wall for step, wall in self._peaks if step >= pub.due_since)])
 
     def _check_revoked(self, pub: Publication, lease: Lease, first: Instant) -> None:
         if not self.can.revokes:
@@ -173,8 +185,8 @@ class Ledger:
             raise Violation("revoked", f"{pub.name} was leased unmarked after it was revoked")
 
     def _may_be_claimed(self, queues: Sequence[str], now: Instant) -> None:
-        self._unseen = now.step
-        self._lineup.scatter(queues)
+        self._unseen = max(self._unseen, now.step)
+        self._lineup.scatter(queues, now.step)
 
     def slept(self, queues: Sequence[str], since: int) -> None:
         """Somebody waited for these queues from step ``since`` and was not woken."""
@@ -241,7 +253,10 @@ class Ledger:
         self, pub: Publication, settlement: Settlement, first: Instant, now: Instant
     ) -> None:
         if settlement.record is not None:
-            self.shelf.put(settlement.record)
+            if pub.doubted(settlement):  # it was stored then or now, and others wrote in between
+                self.shelf.may_put(settlement.record)
+            else:
+                self.shelf.put(settlement.record)
         match settlement:
             case Again() if _hands_back(settlement):
                 pub.hand_back(settlement, now)
@@ -282,17 +297,23 @@ class Ledger:
 
     # --- upkeep ----------------------------------------------------------------------------
 
-    def _tended(self, due: object, now: Instant) -> None:
-        waiting = [pub for pub in self.pubs.values() if self._waits_for_time(pub, now)]
+    def _tended(self, due: object, began: Instant, now: Instant) -> None:
+        known = [pub for pub in self.pubs.values() if pub.changed_step < began.step]
+        waiting = [pub for pub in known if self._waits_for_time(pub, now)]
         if waiting and due is None:
             raise Violation("upkeep", f"tend() said that nothing waits, but {waiting[0].name} does")
 
     def _waits_for_time(self, pub: Publication, now: Instant) -> bool:
-        delayed = pub.untouched and pub.stored_step is not None and pub.due > now.wall + SLACK
-        return (delayed and self._certain(pub)) or (pub.valid(now) and not pub.end)
+        if pub.end:
+            return False
+        if pub.lease is not None:
+            return pub.valid(now)
+        delayed = pub.stored_step is not None and pub.due > self._latest_wall(pub, now) + SLACK
+        return delayed and self._certain(pub)
 
     def _certain(self, pub: Publication) -> bool:
-        return self._unseen < (pub.first_step or 0)
+        """True when nobody can have leased it unseen since it was last seen."""
+        return self._unseen < max(pub.seen_step, pub.first_step or 0)
 
     # --- dead letters ----------------------------------------------------------------------
 
@@ -346,6 +367,13 @@ class Ledger:
     def open(self) -> list[Publication]:
         """What was certainly stored and has no end yet."""
         return [pub for pub in self.pubs.values() if pub.stored_step is not None and not pub.end]
+
+    def latest_due(self) -> float:
+        """The latest wall time for which something that has not ended waits."""
+        waiting = [pub for pub in self.pubs.values() if not pub.end]
+        doubts = [one for pub in waiting for one in pub.in_doubt.get(pub.fence, ())]
+        delays = [one.at for one in doubts if isinstance(one, Again)]
+        return max([pub.due for pub in waiting] + delays, default=0.0)
 
     def resolve(self, shelf_shows: dict[str, Record | None]) -> None:
         """End what is in doubt and shows signs that the doubtful settlement was carried out."""

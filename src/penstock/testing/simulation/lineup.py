@@ -20,19 +20,22 @@ class Lineup:
     def __init__(self, rank: Callable[[int], int]) -> None:
         self._rank = rank
         self._waiting: dict[str, dict[str, Publication]] = {}
+        self._scattered: dict[str, int] = {}  # queue -> the last step at which that happened
 
     def join(self, publication: Publication) -> None:
-        """It was stored for certain and may run at once."""
-        self._waiting.setdefault(publication.message.queue, {})[publication.key] = publication
+        """It was stored for certain and may run at once; nobody can have it yet, or it stays out."""
+        if self._scattered.get(publication.message.queue, 0) < (publication.first_step or 0):
+            self._waiting.setdefault(publication.message.queue, {})[publication.key] = publication
 
     def leave(self, publication: Publication) -> None:
         """It was leased, or is not beyond doubt any more."""
         self._waiting.get(publication.message.queue, {}).pop(publication.key, None)
 
-    def scatter(self, queues: Iterable[str]) -> None:
+    def scatter(self, queues: Iterable[str], step: int) -> None:
         """Somebody may have leased from these queues unseen: nobody's place is certain now."""
         for queue in queues:
             self._waiting.pop(queue, None)
+            self._scattered[queue] = max(step, self._scattered.get(queue, 0))
 
     def check_turn(self, leased: Publication, step: int) -> None:
         """Nobody who was there at ``step`` should have come before the one that was leased."""

@@ -184,16 +184,5 @@ class Drop:
 
 
 Operation = (
-    Publish
-    | Claim
-    | Extend
-    | Settle
-    | Turn
-    | Tend
-    | Put
-    | Look
-    | Revoke
-    | Letters
-    | Replay
-    | Drop
+    Publish | Claim | Extend | Settle | Turn | Tend | Put | Look | Revoke | Letters | Replay | Drop
 )

@@ -74,6 +74,11 @@ class Publication:
         return f"m{self.number}"
 
     @property
+    def changed_step(self) -> int:
+        """The last step at which it was stored, leased or handed back."""
+        return max(self.stored_step or 0, self.seen_step, self.due_since)
+
+    @property
     def untouched(self) -> bool:
         """Never leased, as far as anybody saw, and never in doubt."""
         return not self.attempt and not self.end
@@ -101,7 +106,7 @@ class Publication:
         self, lease: Lease, ttl: float, first: Instant, now: Instant, *, complete: bool
     ) -> None:
         """Somebody got a lease. ``complete``: no lease since the last one went unseen."""
-        self._check_stored(first)
+        self._check_stored(now)
         self._check_open(lease)
         self._check_single(lease, now)
         self._check_counts(lease, complete=complete)
@@ -111,8 +116,8 @@ class Publication:
         self.seen_step = now.step
         self.until, self.epoch = first.boot + ttl, now.epoch
 
-    def _check_stored(self, first: Instant) -> None:
-        if self.first_step is None or self.first_step > first.step:
+    def _check_stored(self, now: Instant) -> None:
+        if self.first_step is None or self.first_step > now.step:
             raise Violation("phantom", f"{self.name} was leased and was never published")
 
     def _check_open(self, lease: Lease) -> None:

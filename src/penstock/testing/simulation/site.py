@@ -8,10 +8,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.brokers.base import PlannedBroker
 from penstock.clock import ManualClock
 from penstock.results.base import PlannedStore
+
+if TYPE_CHECKING:
+    from penstock.brokers.sqlite import SqliteBroker
+    from penstock.results.sqlite import SqliteStore
 
 __all__ = ["MemorySite", "Site", "SqliteSite"]
 
@@ -70,7 +75,7 @@ class SqliteSite(Site):
         self._folder = Path(tempfile.mkdtemp(prefix="penstock-simulation-"))
         # Power is never cut here, so no fsync is needed: `process` outlives what is simulated.
         self._url = f"sqlite:///{self._folder}/queue.db?durability=process"
-        self._opened: list[PlannedBroker | PlannedStore] = []
+        self._opened: list[SqliteBroker | SqliteStore] = []
 
     def broker(self) -> PlannedBroker:
         from penstock.brokers.sqlite import SqliteBroker
@@ -89,8 +94,8 @@ class SqliteSite(Site):
         return store
 
     def reboot(self) -> None:
-        while self._opened:
-            self._opened.pop().close()
+        while self._opened:  # closing a broker would hand its leases back; a crash does not
+            self._opened.pop().engine.close()
 
     def close(self) -> None:
         self.reboot()

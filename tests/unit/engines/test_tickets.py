@@ -1,0 +1,113 @@
+"""The line before a writer: whoever goes away, the others are carried out."""
+
+import threading
+
+import pytest
+
+from penstock.engines.tickets import Line
+from penstock.plan import Exchange
+
+
+class Writer:
+    """Finishes tickets when it may; keeps the batches it was given."""
+
+    def __init__(self):
+        self.may = threading.Event()
+        self.batches = []
+
+    def __call__(self, batch):
+        self.may.wait()
+        self.batches.append([ticket.exchange.name for ticket in batch])
+        for ticket in batch:
+            ticket.reply = ticket.exchange.name
+            ticket.finished = True
+
+
+@pytest.fixture
+def writer():
+    return Writer()
+
+
+@pytest.fixture
+def line(writer):
+    made = Line(writer)
+    yield made
+    made.close()
+
+
+def asked(line, *names):
+    """One thread for each name, standing in line in this order; gives threads and replies."""
+    replies, threads = [], []
+    for count, name in enumerate(names):
+        exchange = Exchange(name, lambda _: None)
+        threads.append(threading.Thread(target=lambda x=exchange: replies.append(line.run(x))))
+        threads[-1].start()
+        while len(line._pending) < count or not line._led:
+            pass
+    return threads, replies
+
+
+def test_one_alone_leads_itself(line, writer):
+    writer.may.set()
+    assert line.run(Exchange("a", lambda _: None)) == "a"
+    assert line.run(Exchange("b", lambda _: None)) == "b"
+    assert writer.batches == [["a"], ["b"]]
+
+
+def test_what_gathers_meanwhile_is_one_batch(line, writer):
+    threads, replies = asked(line, "a", "b", "c", "d")
+    writer.may.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(replies) == ["a", "b", "c", "d"]
+    assert writer.batches == [["a"], ["b", "c", "d"]]
+
+
+def test_a_batch_has_a_largest_size(line, writer, monkeypatch):
+    monkeypatch.setattr("penstock.engines.tickets._LARGEST", 2)
+    threads, _ = asked(line, "a", "b", "c", "d")
+    writer.may.set()
+    for thread in threads:
+        thread.join()
+    assert writer.batches == [["a"], ["b", "c"], ["d"]]
+
+
+def test_one_who_goes_away_while_it_waits_is_not_carried_out(line, writer, monkeypatch):
+    threads, replies = asked(line, "a", "b")
+
+    def interrupted(ticket):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("penstock.engines.tickets.Ticket.wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            line.run(Exchange("gone", lambda _: None))
+    writer.may.set()
+    for thread in threads:
+        thread.join()
+    assert writer.batches == [["a"], ["b"]]
+    assert sorted(replies) == ["a", "b"]
+
+
+def test_one_who_goes_away_when_it_should_lead_passes_the_lead_on(line, writer, monkeypatch):
+    """The next in line is chosen, and at that moment interrupted."""
+    from penstock.engines.tickets import Ticket
+
+    wait, gone = Ticket.wait, []
+
+    def interrupted(ticket):
+        wait(ticket)
+        if ticket.exchange.name == "b":
+            gone.append(ticket)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ticket, "wait", interrupted)
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    threads, replies = asked(line, "a", "b", "c")
+    writer.may.set()
+    for thread in threads:
+        thread.join()
+    assert gone[0].chosen
+    assert sorted(replies) == ["a", "c"]
+    assert writer.batches == [["a"], ["c"]]
+    assert not line._led
