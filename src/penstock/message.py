@@ -58,7 +58,8 @@ def new_id() -> str:
     """
     ms = time.time_ns() // 1_000_000
     tail = ((next(_counter) & _COUNTER_MASK) << 32) | _prefix  # 74 bits: 12 + 62
-    digits = f"{ms:012x}7{(tail >> 62) & 0xFFF:03x}{0x8000000000000000 | (tail & 0x3FFFFFFFFFFFFFFF):016x}"
+    high, low = (tail >> 62) & 0xFFF, 0x8000000000000000 | (tail & 0x3FFFFFFFFFFFFFFF)
+    digits = f"{ms:012x}7{high:03x}{low:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["Supervisor"]
 
 _TEND_AT_LEAST_EVERY, _TEND_AT_MOST_EVERY = 1.0, 0.001  # seconds
+_TEND_AFTER_A_RING = 0.02  # to learn of new delays; claims themselves find what is due
 _EXTENDS_PER_LEASE = 3
 _RESPAWN_PAUSE = 1.0  # seconds, once executors die before they are ready
 _EARLY_DEATHS = 3
@@ -91,6 +92,7 @@ class Supervisor:
         self._pace = policy.Pace()
         self._queues = list(plan.queues)
         self._look = True  # the broker may have work for us
+        self._rung = False  # a bell rang that may have told of an announcement
         self._tend_at = self._extend_at = self._respawn_at = 0.0
         self._early_deaths = 0
         self._draining_since: float | None = None
@@ -122,6 +124,9 @@ class Supervisor:
         self._do_what_is_due(now)
         self._trade()
         self._dispatch(self._clock.monotonic())
+        if self._rung:  # after the work: an announcement may wait a moment, a task should not
+            self._rung = False
+            self._announced(self)
 
     def _ended(self) -> bool:
         return self._draining_since is not None and not self.crew.slots
@@ -153,9 +158,8 @@ class Supervisor:
             self._on_stop()
         if self._listener.fileno() in ready:
             self._listener.clear()  # before looking: a ring from now on is heard again
-            self._look = True
-            self._tend_at = now
-            self._announced(self)
+            self._look = self._rung = True
+            self._tend_at = min(self._tend_at, now + _TEND_AFTER_A_RING)
         if self._neighbours.died(ready):  # its messages are free at once
             self._tend_at = now
         for slot in list(self.crew.slots.values()):

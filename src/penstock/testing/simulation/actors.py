@@ -27,6 +27,7 @@ Script = Generator[ops.Operation | ops.Sleep, Any, None]
 QUEUES = ("orders", "mail")
 LEASE = 10.0  # seconds
 _TRIES = 5  # of what is in doubt, before a caller gives up
+_PATIENCE = 20.0  # seconds after which it gives up in any case: brokers forget what was settled
 _REVOKED_FOR = 30 * 86_400.0
 
 
@@ -111,6 +112,7 @@ def client(scene: Scene) -> Script:
 
 def _insist(scene: Scene, operation: ops.Operation) -> Generator[Any, Any, bool]:
     """Ask until it is answered, some times at most; gives whether it was."""
+    deadline = scene.clock.monotonic() + _PATIENCE
     for _ in range(_TRIES):
         try:
             yield operation
@@ -118,6 +120,8 @@ def _insist(scene: Scene, operation: ops.Operation) -> Generator[Any, Any, bool]
             yield ops.Sleep(scene.rng.uniform(0.1, 2))
         else:
             return True
+        if scene.clock.monotonic() > deadline:
+            break
     return False
 
 

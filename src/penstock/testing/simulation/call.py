@@ -56,7 +56,7 @@ class Call:
 
     def since(self) -> Instant | None:
         """The earliest instant at which what it says may have been so."""
-        if isinstance(self.op, ops.Tend | ops.Extend):  # their plans may read the clock at once
+        if isinstance(self.op, ops.Tend | ops.Extend | ops.Look):  # they may look at once
             return self.began
         return self.first or self.consumed
 

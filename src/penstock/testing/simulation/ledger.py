@@ -19,7 +19,7 @@ from penstock.testing.simulation.violation import Violation
 
 __all__ = ["Ledger"]
 
-_REPEAT_WITHIN = 300.0  # seconds in which a settlement that is asked again must be known
+_REPEAT_WITHIN = 45.0  # seconds in which a settlement that is asked again must be known
 
 
 class Ledger:
@@ -62,6 +62,7 @@ class Ledger:
 
     def saw(self, op: ops.Operation, answer: object, first: Instant, now: Instant) -> None:
         """An operation was answered; ``first``: when its last exchange was first carried out."""
+        self.shelf.step = now.step
         match op, answer:
             case ops.Publish(), _:
                 self._stored(op.messages, first, now)
@@ -77,7 +78,7 @@ class Ledger:
             case ops.Put(), list():
                 self._put(op, answer)
             case ops.Look(), list():
-                self._looked(op.ids, answer)
+                self._looked(op.ids, answer, first)
             case ops.Tend(), _:
                 self._tended(answer, first, now)
             case ops.Revoke(), _:
@@ -94,6 +95,7 @@ class Ledger:
     def may_have_done(self, op: ops.Operation, first: Instant) -> None:
         """It was carried out, and what came of it will never be known."""
         self.doubts += 1
+        self.shelf.step = first.step
         match op:
             case ops.Publish():
                 for message in op.messages:
@@ -291,9 +293,12 @@ class Ledger:
             else:
                 self.shelf.taken(record)
 
-    def _looked(self, ids: Sequence[str], found: Sequence[Record | None]) -> None:
+    def _looked(
+        self, ids: Sequence[str], found: Sequence[Record | None], began: Instant
+    ) -> None:
         for task_id, record in zip(ids, found, strict=True):
-            self.shelf.read(task_id, record)
+            if self.shelf.changed(task_id) < began.step:  # else it may have been read before
+                self.shelf.read(task_id, record)
 
     # --- upkeep ----------------------------------------------------------------------------
 

@@ -20,11 +20,14 @@ class Shelf:
     """The records a store should hold. ``number`` gives the order in which keys were made."""
 
     def __init__(self, number: Callable[[str], int]) -> None:
+        self.step = 0  # of what is told next
         self._number = number
+        self._changed: dict[str, int] = {}
         self._possible: dict[str, list[_Found]] = {}
 
     def put(self, record: Record) -> None:
         """A write that certainly was carried out."""
+        self._changed[record.id] = self.step
         self._possible[record.id] = _distinct(
             before if self._stale(record, before) else record for before in self._of(record.id)
         )
@@ -46,6 +49,7 @@ class Shelf:
         """The store said that it took a record; it must not be stale."""
         if all(self._stale(record, before) for before in self._of(record.id)):
             raise Violation("record", f"the store took {_text(record)}, which is stale")
+        self._changed[record.id] = self.step
         self._possible[record.id] = [record]
 
     def read(self, task_id: str, found: _Found) -> None:
@@ -56,6 +60,10 @@ class Shelf:
                 return
         expected = " or ".join(_text(possible) for possible in self._of(task_id))
         raise Violation("record", f"{task_id} shows {_text(found)}; it should be {expected}")
+
+    def changed(self, task_id: str) -> int:
+        """The last step at which somebody may have written."""
+        return self._changed.get(task_id, -1)
 
     def ids(self) -> list[str]:
         """Every id that was ever written."""
