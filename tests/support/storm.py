@@ -103,14 +103,14 @@ class Storm:
 
     def start_worker(self):
         number = len(self.fleet)
-        log = (self.folder / f"worker-{number}.log").open("w")
-        self.fleet.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "penstock", "-A", "storm_tasks", "worker", "-q",
-                 "-c", str(SLOTS), "-n", f"w{number}"],
-                stdout=log, stderr=log, start_new_session=True,
+        command = [
+            sys.executable, "-m", "penstock", "-A", "storm_tasks",
+            "worker", "-q", "-c", str(SLOTS), "-n", f"w{number}",
+        ]  # fmt: skip
+        with (self.folder / f"worker-{number}.log").open("w") as log:
+            self.fleet.append(
+                subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
             )
-        )  # fmt: skip
 
     def load(self):
         sender = threading.Thread(target=self.send)
@@ -148,12 +148,13 @@ class Storm:
             self.kill_executor() if kind == "executor" else self.kill_worker()
 
     def kill_executor(self):
-        for worker in self.random.sample(self.living(), len(self.living())):
+        while True:  # until one is there to be killed
+            worker = self.random.choice(self.living())
             executors = [pid for zygote in children(worker.pid) for pid in children(zygote)]
-            if executors:
-                self.kill(self.random.choice(executors))
+            if executors and self.kill(self.random.choice(executors)):
                 self.verdict.executors_killed += 1
                 return
+            time.sleep(0.005)
 
     def kill_worker(self):
         worker = self.random.choice(self.living())
@@ -166,9 +167,15 @@ class Storm:
         self.start_worker()
 
     def kill(self, pid):
-        with contextlib.suppress(ProcessLookupError):
-            self.killed.setdefault(pid, time.monotonic_ns())
+        if pid in self.killed:
+            return False
+        now = time.monotonic_ns()
+        try:
             os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        self.killed[pid] = now
+        return True
 
     def living(self):
         return [worker for worker in self.fleet if worker.poll() is None]

@@ -12,7 +12,8 @@ See ``docs/simulation.md``; ``python -m penstock.testing.simulation --help`` run
 
 from __future__ import annotations
 
-from penstock.testing.simulation.run import Report, simulate
+from penstock.testing.simulation.report import Report
+from penstock.testing.simulation.run import simulate
 from penstock.testing.simulation.site import MemorySite, Site, SqliteSite
 from penstock.testing.simulation.violation import Violation
 

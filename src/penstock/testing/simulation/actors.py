@@ -241,7 +241,7 @@ def tender(scene: Scene) -> Script:
         except BrokerError:
             due = 1.0  # what failed is tried again soon
         longest = 10.0 if due is None else min(due, 10.0)
-        yield ops.Sleep(longest + 0.001)
+        yield ops.Sleep(longest + scene.rng.uniform(0.001, 0.1))
 
 
 def sexton(scene: Scene) -> Script:

@@ -7,7 +7,8 @@ that nobody saw is *in doubt*: from then on both outcomes are allowed, until one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from penstock.brokers.base import Capabilities
 from penstock.message import Again, Dead, DeadLetter, Done, Lease, Message, Record, Settlement
@@ -19,6 +20,7 @@ from penstock.testing.simulation.violation import Violation
 
 __all__ = ["Ledger"]
 
+_Answer = Callable[[Any, Any, Instant, Instant], None]  # operation, answer, since when, now
 _REPEAT_WITHIN = 45.0  # seconds in which a settlement that is asked again must be known
 
 
@@ -36,6 +38,20 @@ class Ledger:
         self._peaks: list[tuple[int, float]] = []  # (step, wall) just before the clock went back
         self._revoked: dict[str, int] = {}  # id -> step
         self.doubts = 0  # operations whose outcome nobody saw
+        self._answers: dict[type, _Answer] = {
+            ops.Publish: lambda op, _, first, now: self._stored(op.messages, first, now),
+            ops.Claim: self._claimed,
+            ops.Extend: self._extended,
+            ops.Settle: self._settled,
+            ops.Turn: self._turned,
+            ops.Tend: self._tended,
+            ops.Put: self._put,
+            ops.Look: self._looked,
+            ops.Revoke: self._told_to_revoke,
+            ops.Letters: self._listed,
+            ops.Replay: self._replayed,
+            ops.Drop: self._dropped,
+        }
 
     def _rank(self, priority: int) -> int:
         if not self.can.priorities:
@@ -63,34 +79,7 @@ class Ledger:
     def saw(self, op: ops.Operation, answer: object, first: Instant, now: Instant) -> None:
         """An operation was answered; ``first``: when its last exchange was first carried out."""
         self.shelf.step = now.step
-        match op, answer:
-            case ops.Publish(), _:
-                self._stored(op.messages, first, now)
-            case ops.Claim(), list():
-                self._claimed(op, answer, first, now)
-            case ops.Extend(), list():
-                self._extended(op, answer, first, now)
-            case ops.Settle(), list():
-                self._settled(op, answer, first, now)
-            case ops.Turn(), (lost, leases):
-                self._settled(op.settle, lost, first, now)
-                self._claimed(op.claim, leases, first, now)
-            case ops.Put(), list():
-                self._put(op, answer)
-            case ops.Look(), list():
-                self._looked(op.ids, answer, first)
-            case ops.Tend(), _:
-                self._tended(answer, first, now)
-            case ops.Revoke(), _:
-                self._revoked.update(dict.fromkeys(op.ids, now.step))
-            case ops.Letters(), list():
-                self._listed(answer)
-            case ops.Replay(), list():
-                self._replayed(op.keys, answer, now)
-            case ops.Drop(), int():
-                self._dropped(op.keys, answer)
-            case _:
-                raise Violation("answer", f"{type(op).__name__} was answered with {answer!r}")
+        self._answers[type(op)](op, answer, first, now)
 
     def may_have_done(self, op: ops.Operation, first: Instant) -> None:
         """It was carried out, and what came of it will never be known."""
@@ -194,6 +183,14 @@ class Ledger:
         """Somebody waited for these queues from step ``since`` and was not woken."""
         self._lineup.check_not_slept_through(queues, since)
 
+    def _turned(self, op: ops.Turn, answer: Any, first: Instant, now: Instant) -> None:
+        lost, leases = answer
+        self._settled(op.settle, lost, first, now)
+        self._claimed(op.claim, leases, first, now)
+
+    def _told_to_revoke(self, op: ops.Revoke, _: None, __: Instant, now: Instant) -> None:
+        self._revoked.update(dict.fromkeys(op.ids, now.step))
+
     # --- renewing --------------------------------------------------------------------------
 
     def _extended(
@@ -285,7 +282,7 @@ class Ledger:
 
     # --- results ---------------------------------------------------------------------------
 
-    def _put(self, op: ops.Put, refused: Sequence[Record]) -> None:
+    def _put(self, op: ops.Put, refused: Sequence[Record], *_: Instant) -> None:
         documents = {record.document for record in refused}
         for record in op.records:
             if record.document in documents:
@@ -294,15 +291,15 @@ class Ledger:
                 self.shelf.taken(record)
 
     def _looked(
-        self, ids: Sequence[str], found: Sequence[Record | None], began: Instant
+        self, op: ops.Look, found: Sequence[Record | None], began: Instant, _: Instant
     ) -> None:
-        for task_id, record in zip(ids, found, strict=True):
+        for task_id, record in zip(op.ids, found, strict=True):
             if self.shelf.changed(task_id) < began.step:  # else it may have been read before
                 self.shelf.read(task_id, record)
 
     # --- upkeep ----------------------------------------------------------------------------
 
-    def _tended(self, due: object, began: Instant, now: Instant) -> None:
+    def _tended(self, _: ops.Tend, due: float | None, began: Instant, now: Instant) -> None:
         known = [pub for pub in self.pubs.values() if pub.changed_step < began.step]
         waiting = [pub for pub in known if self._waits_for_time(pub, now)]
         if waiting and due is None:
@@ -322,7 +319,7 @@ class Ledger:
 
     # --- dead letters ----------------------------------------------------------------------
 
-    def _listed(self, letters: Sequence[DeadLetter]) -> None:
+    def _listed(self, _: ops.Letters, letters: Sequence[DeadLetter], *__: Instant) -> None:
         listed = {letter.message.key for letter in letters}
         for key in listed - self._letters.keys():
             self._buried_in_doubt(key)
@@ -338,15 +335,17 @@ class Ledger:
         pub.end, pub.end_fence = "dead: as it turned out", pub.fence
         self._letters[key] = pub
 
-    def _replayed(self, keys: Sequence[str], messages: Sequence[Message], now: Instant) -> None:
-        expected = [self._letters.pop(key).message.id for key in keys if key in self._letters]
+    def _replayed(
+        self, op: ops.Replay, messages: Sequence[Message], _: Instant, now: Instant
+    ) -> None:
+        expected = [self._letters.pop(key).message.id for key in op.keys if key in self._letters]
         if sorted(message.id for message in messages) != sorted(expected):
             raise Violation("dead letter", f"{expected} were replayed, {messages} came")
         for message in messages:
             self._stored([self.made(message)], now, now)
 
-    def _dropped(self, keys: Sequence[str], count: int) -> None:
-        expected = sum(self._letters.pop(key, None) is not None for key in keys)
+    def _dropped(self, op: ops.Drop, count: int, *_: Instant) -> None:
+        expected = sum(self._letters.pop(key, None) is not None for key in op.keys)
         if count != expected:
             raise Violation("dead letter", f"{count} were dropped, not {expected}")
 

@@ -23,7 +23,7 @@ class Lineup:
         self._scattered: dict[str, int] = {}  # queue -> the last step at which that happened
 
     def join(self, publication: Publication) -> None:
-        """It was stored for certain and may run at once; nobody can have it yet, or it stays out."""
+        """It was stored for certain and may run at once: it waits, unless somebody may have it."""
         if self._scattered.get(publication.message.queue, 0) < (publication.first_step or 0):
             self._waiting.setdefault(publication.message.queue, {})[publication.key] = publication
 

@@ -1,10 +1,9 @@
-"""One seed from start to end: a storm, then calm weather in which everything must come to its end."""
+"""One seed: a storm, then calm weather in which everything must come to its end."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 
 from penstock.clock import ManualClock
@@ -14,12 +13,13 @@ from penstock.testing.simulation.actors import QUEUES, Scene, Script, client, se
 from penstock.testing.simulation.call import Actor
 from penstock.testing.simulation.history import History
 from penstock.testing.simulation.ledger import Ledger
+from penstock.testing.simulation.report import Report
 from penstock.testing.simulation.site import Site
 from penstock.testing.simulation.storm import Storm
 from penstock.testing.simulation.violation import Violation
 from penstock.testing.simulation.weather import Weather
 
-__all__ = ["Report", "simulate"]
+__all__ = ["simulate"]
 
 _STEPS = 20_000  # of a whole run: far more than any sound one takes
 _CALM = 1_500.0  # virtual seconds in which everything must have ended
@@ -32,18 +32,6 @@ _SCRIPTS: dict[str, Callable[[Scene], Script]] = {
     "tender": tender,
     "sexton": sexton,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of one seed. ``failure`` is None where every promise held."""
-
-    seed: int
-    history: History = field(repr=False)
-    failure: Exception | None = None
-    published: int = 0
-    leased: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
 
 
 def simulate(make_site: Callable[[ManualClock], Site], seed: int) -> Report:
@@ -157,12 +145,12 @@ class _Run:
         return ops.Desk(broker, store if broker.keeps_records_of(store) else None)
 
     def _reboot(self) -> None:
-        on_crash, self.storm.on_crash = self.storm.on_crash, lambda actor: None
+        self.storm.on_crash = None
         self.storm.crash_all("with the machine")
         self._site.reboot()
         self.storm.reboot()
         self._observer = self._desk()
-        self.storm.on_crash = on_crash
+        self.storm.on_crash = self._replace
         self._enter(self._crew)
 
     # --- looking on ------------------------------------------------------------------------
@@ -187,7 +175,7 @@ class _Run:
                 raise Violation("depth", text)
 
     def _look_for_the_end(self) -> None:
-        """Once a virtual second: has everything ended?"""
+        """Once a virtual second, see whether everything has ended."""
         if self._is_empty():
             self._resolve()
             if lost := self.ledger.open():

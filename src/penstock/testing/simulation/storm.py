@@ -48,7 +48,7 @@ class Storm:
         self.epoch = 0
         self.actors: list[Actor] = []
         self.faults: Counter[str] = Counter()
-        self.on_crash: Callable[[Actor], None] = lambda actor: None
+        self.on_crash: Callable[[Actor], None] | None = None
         self._rng = rng
         self._clock = clock
         self._ledger = ledger
@@ -126,7 +126,8 @@ class Storm:
             self._abandon(actor.call)
             actor.call.plan.close()
         actor.script.close()
-        self.on_crash(actor)
+        if self.on_crash is not None:
+            self.on_crash(actor)
 
     # --- one operation ---------------------------------------------------------------------
 
@@ -291,7 +292,7 @@ class Storm:
     def heal(self) -> None:
         """No more faults, and everybody goes."""
         self.weather = CALM
-        self.on_crash = lambda actor: None
+        self.on_crash = None
         self._events.clear()
         self.crash_all("as the storm ends")
 

@@ -11,7 +11,7 @@ from penstock.testing.simulation.ledger import Ledger
 __all__ = ["told"]
 
 
-def told(ledger: Ledger, op: ops.Operation, answer: object) -> str:
+def told(ledger: Ledger, op: ops.Operation, answer: object) -> str:  # noqa: PLR0911 - one each
     """What was asked, and what came of it (None: not known)."""
     match op:
         case ops.Publish(messages=messages):
@@ -21,8 +21,8 @@ def told(ledger: Ledger, op: ops.Operation, answer: object) -> str:
         case ops.Extend():
             return f"extend {_leases(ledger, op.leases)} -> {_leases(ledger, answer)}"
         case ops.Settle():
-            lost = _settlements(ledger, answer) if answer else "nothing"
-            return f"settle {_settlements(ledger, op.settlements)} ; lost: {lost}"
+            settled, lost = _settlements(ledger, op.settlements), _settlements(ledger, answer)
+            return f"settle {settled} ; lost: {lost}"
         case ops.Turn():
             lost, leases = answer if isinstance(answer, tuple) else (None, None)
             return f"{told(ledger, op.settle, lost)} and {told(ledger, op.claim, leases)}"
@@ -55,8 +55,9 @@ def _lease(ledger: Ledger, lease: Lease) -> str:
 
 
 def _settlements(ledger: Ledger, settlements: object) -> str:
-    assert isinstance(settlements, Sequence)
-    return ", ".join(_settlement(ledger, one) for one in settlements)
+    if not isinstance(settlements, Sequence):
+        return "?"
+    return ", ".join(_settlement(ledger, one) for one in settlements) or "nothing"
 
 
 def _settlement(ledger: Ledger, one: Settlement) -> str:
