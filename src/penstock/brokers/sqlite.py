@@ -190,10 +190,9 @@ class SqliteBroker(SqliteLooking):
         ended = any(settlement.record is not None for settlement in settlements)
 
         def run(connection: apsw.Connection) -> list[int]:
-            now = self._clock.wall()
-            lost = settle(connection, settlements, now)
+            lost = settle(connection, settlements, self._clock)
             # Two old tombstones go for each new one: so they never grow, however fast it goes.
-            upkeep.prune_done(connection, now, 2 * len(settlements))
+            upkeep.prune_done(connection, self._clock.boot(), 2 * len(settlements))
             return lost
 
         rings = (WORK,) * again + (_DONE,) * ended
@@ -222,7 +221,7 @@ class SqliteBroker(SqliteLooking):
 
     def _around(self, connection: apsw.Connection) -> tuple[float | None, list[Holder], bool]:
         due = upkeep.next_due(connection, self._clock)
-        return due, Holder.all(connection), upkeep.rubbish(connection, self._clock.wall())
+        return due, Holder.all(connection), upkeep.rubbish(connection, self._clock)
 
     def _advance(self, connection: apsw.Connection, dead: Sequence[int]) -> float | None:
         upkeep.advance(connection, self._clock, dead)
@@ -234,7 +233,7 @@ class SqliteBroker(SqliteLooking):
 
     def _prune(self, connection: apsw.Connection, me: Me) -> bool:
         me.be_seen(connection)
-        return upkeep.prune(connection, self._clock.wall())
+        return upkeep.prune(connection, self._clock)
 
     # --- revoking, announcing, enrolling -------------------------------------------------
 

@@ -7,6 +7,7 @@ from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from penstock.brokers import sqlite_rows as rows
+from penstock.clock import Clock
 from penstock.engines.sqlite_records import put_records
 from penstock.engines.statements import Statements
 from penstock.message import Again, Dead, Done, Lease, Settlement
@@ -49,9 +50,11 @@ def in_turn(claimed: list[list[_Row]]) -> list[Lease]:
     return [rows.lease(row) for row in chain.from_iterable(mixed) if row is not None]
 
 
-def settle(connection: apsw.Connection, settlements: Sequence[Settlement], now: float) -> list[int]:
+def settle(
+    connection: apsw.Connection, settlements: Sequence[Settlement], clock: Clock
+) -> list[int]:
     """End leases and store the records that come along; gives the places of those lost."""
-    held = _end(connection, settlements, now)
+    held = _end(connection, settlements, clock)
     lost, records = [], []
     for place, (settlement, ended) in enumerate(zip(settlements, held, strict=True)):
         if not ended:
@@ -59,43 +62,46 @@ def settle(connection: apsw.Connection, settlements: Sequence[Settlement], now: 
                 lost.append(place)
         elif settlement.record is not None:
             records.append(settlement.record)
-    put_records(connection, records, now)
+    put_records(connection, records, clock.wall())
     return lost
 
 
-def _end(connection: apsw.Connection, settlements: Sequence[Settlement], now: float) -> list[bool]:
+def _end(
+    connection: apsw.Connection, settlements: Sequence[Settlement], clock: Clock
+) -> list[bool]:
     if all(type(settlement) is Done for settlement in settlements):
-        return _all_done(connection, settlements, now)
-    return [_ended(connection, settlement, now) for settlement in settlements]
+        return _all_done(connection, settlements, clock.boot())
+    return [_ended(connection, settlement, clock) for settlement in settlements]
 
 
 def _all_done(
-    connection: apsw.Connection, settlements: Sequence[Settlement], now: float
+    connection: apsw.Connection, settlements: Sequence[Settlement], boot: float
 ) -> list[bool]:
     # One call for the whole batch: half the time of a call for each.
-    fences = ((now, s.lease.message.key, s.lease.fence) for s in settlements)
+    fences = ((boot, s.lease.message.key, s.lease.fence) for s in settlements)
     ended = {key for (key,) in connection.executemany(SQL.done, fences)}
     return [s.lease.message.key in ended for s in settlements]
 
 
-def _ended(connection: apsw.Connection, settlement: Settlement, now: float) -> bool:
+def _ended(connection: apsw.Connection, settlement: Settlement, clock: Clock) -> bool:
     lease = settlement.lease
     key, fence = lease.message.key, lease.fence
     if isinstance(settlement, Again):
-        return _again(connection, settlement, now)
+        return _again(connection, settlement, clock)
     if isinstance(settlement, Dead):
-        connection.execute(SQL.bury, (now, settlement.reason, key, fence))
-    return bool(list(connection.execute(SQL.done, (now, key, fence))))
+        connection.execute(SQL.bury, (clock.wall(), settlement.reason, key, fence))
+    return bool(list(connection.execute(SQL.done, (clock.boot(), key, fence))))
 
 
-def _again(connection: apsw.Connection, settlement: Again, now: float) -> bool:
+def _again(connection: apsw.Connection, settlement: Again, clock: Clock) -> bool:
     lease, message, at = settlement.lease, settlement.message, settlement.at
     if message.key == lease.message.key:
-        row = rows.changed_row(message, at, lease.fence, now)
+        row = rows.changed_row(message, at, lease.fence, clock.wall())
         return bool(list(connection.execute(SQL.hand_back, row)))
-    ended = bool(list(connection.execute(SQL.done, (now, lease.message.key, lease.fence))))
+    fence = (clock.boot(), lease.message.key, lease.fence)
+    ended = bool(list(connection.execute(SQL.done, fence)))
     if ended:
-        connection.execute(SQL.publish, rows.message_row(message, now, at))
+        connection.execute(SQL.publish, rows.message_row(message, clock.wall(), at))
     return ended
 
 

@@ -98,14 +98,14 @@ class SqliteLooking(PlannedBroker):
     def _drain(self, sql: str, queue: str) -> int:
         total = 0
         while True:
-            values = (self._clock.wall(), queue, upkeep.CHUNK)
+            values = (self._clock.boot(), queue, upkeep.CHUNK)
             count = self._count("purge", sql, [values])
             total += count
             if count < upkeep.CHUNK:
                 return total
 
     def remove(self, ids: Sequence[str]) -> int:
-        values = (self._clock.wall(), msgspec.json.encode(list(ids)).decode())
+        values = (self._clock.boot(), msgspec.json.encode(list(ids)).decode())
         return self._count("remove", SQL.remove, [values])
 
     def dead(self, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:

@@ -42,24 +42,30 @@ def next_due(connection: apsw.Connection, clock: Clock) -> float | None:
 
 
 def enter_boot(connection: apsw.Connection, clock: Clock) -> None:
-    """Void all leases if the machine has restarted since they were given."""
+    """Void all leases if the machine has restarted since they were given, and tombstones.
+
+    Nobody outlived the restart who could repeat what was settled before it.
+    """
     boot_id = clock.boot_id()
     known = connection.execute(SQL.boot).get
     if known != boot_id:
         connection.execute(SQL.void_leases)
+        connection.execute(SQL.forget_done)
         connection.execute(SQL.set_boot, (boot_id,))
 
 
-def rubbish(connection: apsw.Connection, now: float) -> bool:
+def rubbish(connection: apsw.Connection, clock: Clock) -> bool:
     """True when there is something to prune."""
-    ages = (now - _DONE_KEPT, now - _DEAD_KEPT, now - _ANNOUNCEMENT_KEPT, now - _MEMBER_KEPT)
+    now = clock.wall()
+    ages = (clock.boot() - _DONE_KEPT, now - _DEAD_KEPT, now - _ANNOUNCEMENT_KEPT, now - _MEMBER_KEPT)
     return bool(connection.execute(SQL.rubbish, (*ages, now)).get)
 
 
-def prune(connection: apsw.Connection, now: float) -> bool:
+def prune(connection: apsw.Connection, clock: Clock) -> bool:
     """Drop what nobody needs any more, a chunk of it; True when there is more."""
+    now = clock.wall()
     before = connection.total_changes()
-    prune_done(connection, now, CHUNK)
+    prune_done(connection, clock.boot(), CHUNK)
     for sql, limit in (
         (SQL.prune_dead, now - _DEAD_KEPT),
         (SQL.prune_announcements, now - _ANNOUNCEMENT_KEPT),
@@ -72,6 +78,6 @@ def prune(connection: apsw.Connection, now: float) -> bool:
     return connection.total_changes() - before >= CHUNK
 
 
-def prune_done(connection: apsw.Connection, now: float, limit: int) -> None:
-    """Drop tombstones that are old enough."""
-    connection.execute(SQL.prune_done, (now - _DONE_KEPT, limit))
+def prune_done(connection: apsw.Connection, boot: float, limit: int) -> None:
+    """Drop tombstones that are old enough; by boot time, for a wall clock may jump over it."""
+    connection.execute(SQL.prune_done, (boot - _DONE_KEPT, limit))

@@ -5,7 +5,7 @@
 -- Times: `until` of a leased message and `seen` are boot seconds (they mean nothing after a
 -- restart: meta.boot_id says which boot); every *_at and `since` is wall time.
 -- state: 0 ready, 1 delayed, 2 leased, 3 done (a tombstone: it makes a repeated publication or
--- settlement harmless, and is pruned by and by; `until` is then the wall time of its end).
+-- settlement harmless, and is pruned by and by; `until` is then the boot time of its end).
 -- `attempt` counts the leases and is the fence. `claim` names the exchange that leased it, so that
 -- a repeat finds what it has; `returned` is the fence that handed it back last, for the same end.
 -- What changes stands first: an UPDATE then rewrites the head of the row.

@@ -27,7 +27,7 @@ SELECT key, id, queue, priority, ready_at, expires_at, headers, properties, body
 FROM message WHERE queue = ?1 AND state = 1 ORDER BY ready_at, seq LIMIT ?2;
 
 -- name: purge
--- Takes wall time now, queue, how many at most. They become tombstones, so that a publication
+-- Takes boot time now, queue, how many at most. They become tombstones, so that a publication
 -- repeated late brings none of them back.
 UPDATE message SET state = 3, until = ?1, headers = x'', properties = x'', body = x''
 WHERE seq IN (SELECT seq FROM message WHERE queue = ?2 AND state = 0 LIMIT ?3);
@@ -37,7 +37,7 @@ UPDATE message SET state = 3, until = ?1, headers = x'', properties = x'', body 
 WHERE seq IN (SELECT seq FROM message WHERE queue = ?2 AND state = 1 LIMIT ?3);
 
 -- name: remove
--- Takes wall time now and a JSON array of ids.
+-- Takes boot time now and a JSON array of ids.
 UPDATE message SET state = 3, until = ?1, headers = x'', properties = x'', body = x''
 WHERE state IN (0, 1) AND id IN (SELECT value FROM json_each(?2));
 

@@ -1,7 +1,7 @@
 -- Leases end. Every statement names the fence: a stale one finds no row and changes nothing.
 
 -- name: done
--- Takes wall time now, key, fence. Gives the key if the lease held. What is left is a tombstone.
+-- Takes boot time now, key, fence. Gives the key if the lease held. What is left is a tombstone.
 UPDATE message
 SET state = 3, holder = NULL, until = ?1, headers = x'', properties = x'', body = x''
 WHERE key = ?2 AND attempt = ?3 AND state = 2 RETURNING key;

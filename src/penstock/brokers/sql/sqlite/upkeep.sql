@@ -22,6 +22,11 @@ UPDATE message
 SET state = 0, deaths = deaths + 1, holder = NULL, until = NULL, claim = NULL
 WHERE state = 2;
 
+-- name: forget_done
+-- After a restart of the machine the boot times of tombstones mean nothing, and nobody is left who
+-- could repeat what they are kept for.
+DELETE FROM message WHERE state = 3;
+
 -- name: boot
 SELECT value FROM meta WHERE name = 'boot_id';
 
@@ -30,7 +35,7 @@ INSERT INTO meta (name, value) VALUES ('boot_id', ?1)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
 -- name: prune_done
--- Takes the wall time before which tombstones go, and how many at most.
+-- Takes the boot time before which tombstones go, and how many at most.
 DELETE FROM message WHERE seq IN (
     SELECT seq FROM message WHERE state = 3 AND until < ?1 ORDER BY until LIMIT ?2);
 
@@ -45,7 +50,7 @@ DELETE FROM announcement WHERE seq IN (
     SELECT seq FROM announcement WHERE made_at < ?1 ORDER BY seq LIMIT ?2);
 
 -- name: rubbish
--- Takes the wall times before which tombstones, dead letters, announcements and group members go,
+-- Takes the boot time before which tombstones go, the wall times before which dead letters, announcements and group members go,
 -- and the wall time now. Gives 1 if anything can be pruned: asked by a reader, so that an idle
 -- worker writes nothing.
 SELECT EXISTS (SELECT 1 FROM message WHERE state = 3 AND until < ?1)
