@@ -120,7 +120,7 @@ class Broker(ABC):
         return self.settle(settlements), self.lease(queues, limit, ttl)
 
     def describe(self) -> str:
-        """Where it is, as a worker's start screen shows it: no password, absolute paths."""
+        """Where it is, as people are shown it: no password, absolute paths; empty: as the URL."""
         return ""
 
     def durability(self) -> str:

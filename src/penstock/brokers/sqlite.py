@@ -76,6 +76,9 @@ class SqliteBroker(SqliteLooking):
         finally:
             self.engine.close()
 
+    def describe(self) -> str:
+        return f"sqlite:///{self.engine.location.path}"
+
     def keeps_records_of(self, store: object) -> bool:
         return getattr(store, "engine", None) is self.engine
 

@@ -42,22 +42,24 @@ def next_due(connection: apsw.Connection, clock: Clock) -> float | None:
 
 
 def enter_boot(connection: apsw.Connection, clock: Clock) -> None:
-    """Void all leases if the machine has restarted since they were given, and tombstones.
-
-    Nobody outlived the restart who could repeat what was settled before it.
-    """
+    """Void what was timed by an earlier boot, if the machine has restarted: leases, tombstones."""
     boot_id = clock.boot_id()
     known = connection.execute(SQL.boot).get
     if known != boot_id:
         connection.execute(SQL.void_leases)
-        connection.execute(SQL.forget_done)
+        connection.execute(SQL.forget_done, (clock.boot(),))
         connection.execute(SQL.set_boot, (boot_id,))
 
 
 def rubbish(connection: apsw.Connection, clock: Clock) -> bool:
     """True when there is something to prune."""
     now = clock.wall()
-    ages = (clock.boot() - _DONE_KEPT, now - _DEAD_KEPT, now - _ANNOUNCEMENT_KEPT, now - _MEMBER_KEPT)
+    ages = (
+        clock.boot() - _DONE_KEPT,
+        now - _DEAD_KEPT,
+        now - _ANNOUNCEMENT_KEPT,
+        now - _MEMBER_KEPT,
+    )
     return bool(connection.execute(SQL.rubbish, (*ages, now)).get)
 
 

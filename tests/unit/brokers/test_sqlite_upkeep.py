@@ -113,3 +113,24 @@ def test_the_banner_can_say_how_durable_it_is(url):
     assert "a power loss may take" in process.capabilities.durable
     full.close()
     process.close()
+
+
+def test_a_clock_set_forward_brings_nothing_back(broker, message, clock):
+    sent = message()
+    broker.publish([sent])
+    (lease,) = broker.lease(["q"], 1, 10.0)
+    assert broker.settle([Done(lease)]) == []
+    clock.jump(86_400.0)
+    broker.tend()
+    broker.publish([sent])
+    assert broker.lease(["q"], 1, 10.0) == []
+    assert broker.settle([Done(lease)]) == []
+
+
+def test_tombstones_of_an_earlier_boot_go(broker, message, clock):
+    clock.advance(100_000)
+    broker.publish([message()])
+    finish(broker)
+    clock.reboot()
+    broker.tend()
+    assert count(broker, "message") == 0

@@ -23,9 +23,9 @@ SET state = 0, deaths = deaths + 1, holder = NULL, until = NULL, claim = NULL
 WHERE state = 2;
 
 -- name: forget_done
--- After a restart of the machine the boot times of tombstones mean nothing, and nobody is left who
--- could repeat what they are kept for.
-DELETE FROM message WHERE state = 3;
+-- Takes the boot time now. Tombstones of an earlier boot that ran for longer seem to lie in the
+-- future and would never be pruned; nobody outlived the restart who could need them.
+DELETE FROM message WHERE state = 3 AND until > ?1;
 
 -- name: boot
 SELECT value FROM meta WHERE name = 'boot_id';
@@ -50,9 +50,9 @@ DELETE FROM announcement WHERE seq IN (
     SELECT seq FROM announcement WHERE made_at < ?1 ORDER BY seq LIMIT ?2);
 
 -- name: rubbish
--- Takes the boot time before which tombstones go, the wall times before which dead letters, announcements and group members go,
--- and the wall time now. Gives 1 if anything can be pruned: asked by a reader, so that an idle
--- worker writes nothing.
+-- Takes the boot time before which tombstones go, the wall times before which dead letters,
+-- announcements and group members go, and the wall time now. Gives 1 if anything can be pruned:
+-- asked by a reader, so that an idle worker writes nothing.
 SELECT EXISTS (SELECT 1 FROM message WHERE state = 3 AND until < ?1)
     OR EXISTS (SELECT 1 FROM dead WHERE dead_at < ?2)
     OR EXISTS (SELECT 1 FROM announcement WHERE made_at < ?3)
