@@ -73,7 +73,8 @@ conformance: $(VENV)/.test ## the published suite, on every broker and result st
 
 .PHONY: simulate
 simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make simulate SEEDS=1000
-	@PENSTOCK_SEEDS=$(SEEDS) $(BIN)/pytest tests/simulation --timeout=0 $(PYTEST)
+	@$(BIN)/python -m penstock.testing.simulation --seeds $(SEEDS) --broker memory
+	@$(BIN)/python -m penstock.testing.simulation --seeds $(SEEDS) --broker sqlite
 
 .PHONY: faults
 faults: $(VENV)/.test ## real processes, killed and stopped while they work

@@ -201,3 +201,33 @@ def test_tasks_behind_a_long_one_are_run_by_the_other_executor(bench):
     assert time.monotonic() - began < 2.0
     open_gate()
     stay.get(timeout=20)
+
+
+def test_what_waits_behind_a_long_task_is_handed_back_once_and_left_to_others(bench):
+    tasks = bench.tasks("""
+        @app.task
+        def quick():
+            pass
+
+        @app.task(bind=True)
+        def attempts(self):
+            return self.request.attempt
+
+        @app.task
+        def stay():
+            note("began")
+            until("gate")
+    """)
+    open_gate = bench.gate()
+    bench.worker("-c", "1")
+    for result in tasks.quick.send_many([()] * 200):
+        result.get(timeout=20)
+    tasks.stay.delay()
+    bench.noted("began")
+    waiting = tasks.attempts.send_many([()] * 20)
+    listener = bench.app.broker.listen(["celery"])
+    while listener.wait(1.5):  # until nothing has moved for a while
+        pass
+    listener.close()
+    open_gate()
+    assert max(result.get(timeout=20) for result in waiting) <= 3

@@ -117,7 +117,8 @@ class Broker(ABC):
         self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int, ttl: float
     ) -> tuple[list[Settlement], list[Lease]]:
         """Settle and claim, in one round trip where the engine can."""
-        return self.settle(settlements), self.lease(queues, limit, ttl)
+        wanted = limit > 0 and bool(queues)
+        return self.settle(settlements), self.lease(queues, limit, ttl) if wanted else []
 
     def describe(self) -> str:
         """Where it is, as people are shown it: no password, absolute paths; empty: as the URL."""
@@ -280,10 +281,8 @@ class PlannedBroker(Broker):
     def settle_and_lease(
         self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int, ttl: float
     ) -> tuple[list[Settlement], list[Lease]]:
-        if not settlements:
-            return [], self.lease(queues, limit, ttl)
-        if limit <= 0 or not queues:
-            return self.settle(settlements), []
+        if not settlements or limit <= 0 or not queues:
+            return super().settle_and_lease(settlements, queues, limit, ttl)
         both = together(self._settle(settlements), self._lease(queues, limit, ttl, 0.0))
         return drive(both, self.engine)
 

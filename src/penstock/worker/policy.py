@@ -39,47 +39,50 @@ class Pace:
         return min(MOST_AHEAD, int(AHEAD / max(self.mean, 1e-6)))
 
 
-def room(crew: Crew, pace: Pace) -> int:
-    """How many more messages this worker should hold now."""
-    ahead = pace.ahead()
-    wanted = sum(slot.capacity + ahead for slot in crew.slots.values() if slot.takes_tasks)
+def room(crew: Crew, pace: Pace, now: float) -> int:
+    """How many more messages this worker should hold now (monotonic)."""
+    wanted = sum(_most(slot, pace, now) for slot in crew.slots.values() if slot.takes_tasks)
     return max(0, wanted - crew.count())
 
 
-def assignments(crew: Crew, pace: Pace) -> Iterator[tuple[Work, Slot]]:
+def _most(slot: Slot, pace: Pace, now: float) -> int:
+    """How much an executor may hold: nothing behind a task that turned out to be long."""
+    return slot.capacity + (0 if _silent(slot, now) else pace.ahead())
+
+
+def _silent(slot: Slot, now: float) -> bool:
+    return bool(slot.held) and now - slot.progress_at > PATIENCE
+
+
+def assignments(crew: Crew, pace: Pace, now: float) -> Iterator[tuple[Work, Slot]]:
     """Who gets what of the waiting, in order; idle executors first.
 
     Each pair is to be handed over (and noted) before the next is asked for.
     """
-    most = pace.ahead()
     while crew.waiting:
-        slot = _least_loaded(crew.slots.values())
-        if slot is None:
-            return
-        load = len(slot.held)
+        slot = _least_loaded(crew.slots.values(), pace, now)
         work = crew.waiting[0]
-        if load >= slot.capacity + most or (work.alone and load):
+        if slot is None or (work.alone and slot.held):
             return
         yield work, slot
 
 
-def _least_loaded(slots: Iterable[Slot]) -> Slot | None:
-    ready = [slot for slot in slots if slot.takes_tasks]
-    return min(ready, key=lambda slot: len(slot.held) / slot.capacity) if ready else None
+def _least_loaded(slots: Iterable[Slot], pace: Pace, now: float) -> Slot | None:
+    free = [s for s in slots if s.takes_tasks and len(s.held) < _most(s, pace, now)]
+    return min(free, key=lambda slot: len(slot.held) / slot.capacity) if free else None
 
 
-def stuck(crew: Crew, pace: Pace, now: float) -> list[Slot]:
+def stuck(crew: Crew, now: float) -> list[Slot]:
     """Executors whose next tasks should be taken back: no reply for longer than is usual.
 
     Also those with tasks behind the running one while another executor has nothing at all.
     """
-    patience = PATIENCE + 5 * min(pace.mean or 0.0, PATIENCE)
     idle = not crew.waiting and any(s.takes_tasks and not s.held for s in crew.slots.values())
     return [
         slot
         for slot in crew.slots.values()
         if len(slot.held) > slot.capacity
-        and (now - slot.progress_at > patience or (idle and len(slot.held) > slot.capacity + 1))
+        and (_silent(slot, now) or (idle and len(slot.held) > slot.capacity + 1))
     ]
 
 

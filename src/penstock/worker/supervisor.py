@@ -259,10 +259,12 @@ class Supervisor:
         for work in self._limits.enforce(now):
             limit, name = work.hard_limit, work.header.id
             self._log.error("Hard time limit (%ss) exceeded for %s", limit, name)
-        for slot in policy.stuck(self.crew, self._pace, now):
+        for slot in policy.stuck(self.crew, now):
             self.crew.recall(slot, now)
-            slot.progress_at = now
-        self._endings.hand_back(self.crew.take(policy.overdue(self.crew, now)))
+        overdue = self.crew.take(policy.overdue(self.crew, now))
+        if overdue:
+            self._endings.hand_back(overdue)
+            self._look = True  # they are there for us, too, once an executor is free
         if self._draining_since is None:
             self._fill()
         elif now >= self._draining_since + self.plan.shutdown_timeout and not self._cut_off:
@@ -299,7 +301,9 @@ class Supervisor:
     # --- claiming and handing over -------------------------------------------------------
 
     def _room(self) -> int:
-        return policy.room(self.crew, self._pace) if self._draining_since is None else 0
+        if self._draining_since is not None:
+            return 0
+        return policy.room(self.crew, self._pace, self._clock.monotonic())
 
     def _may_trade(self) -> bool:
         if self._custody.resting:
@@ -319,7 +323,7 @@ class Supervisor:
             self.crew.waiting.extend(self._intake.receive(leases))
 
     def _dispatch(self, now: float) -> None:
-        for work, slot in policy.assignments(self.crew, self._pace):
+        for work, slot in policy.assignments(self.crew, self._pace, now):
             if not slot.channel.hand(_hand(work)):
                 return  # the channel is full for the moment
             self.crew.waiting.popleft()

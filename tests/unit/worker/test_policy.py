@@ -34,7 +34,7 @@ def give(crew, count, **kwargs):
 
 def assign(crew, pace, now=0.0):
     out = []
-    for item, slot in policy.assignments(crew, pace):
+    for item, slot in policy.assignments(crew, pace, now):
         crew.waiting.popleft()
         slot.take(item, now)
         out.append((item.tag, slot.index))
@@ -48,7 +48,7 @@ def paced(runtime):
 
 
 def test_nothing_is_claimed_ahead_before_a_task_was_measured():
-    assert policy.room(crew_of(1, 1), policy.Pace()) == 2
+    assert policy.room(crew_of(1, 1), policy.Pace(), 0.0) == 2
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_an_executor_that_is_starting_or_leaving_gets_nothing():
     crew.slots[1].phase = Phase.LEAVING
     give(crew, 1)
     assert assign(crew, policy.Pace()) == []
-    assert policy.room(crew, policy.Pace()) == 0
+    assert policy.room(crew, policy.Pace(), 0.0) == 0
 
 
 def test_what_runs_alone_waits_for_an_empty_executor_and_shares_it_with_nobody():
@@ -106,8 +106,8 @@ def test_what_sits_behind_a_silent_task_is_taken_back():
     give(crew, 4)
     pace = paced(0.000_1)
     assign(crew, pace, now=0.0)
-    assert policy.stuck(crew, pace, now=policy.PATIENCE / 2) == []
-    assert policy.stuck(crew, pace, now=policy.PATIENCE * 7) == list(crew.slots.values())
+    assert policy.stuck(crew, now=policy.PATIENCE / 2) == []
+    assert policy.stuck(crew, now=policy.PATIENCE * 2) == list(crew.slots.values())
 
 
 def test_what_sits_behind_a_busy_executor_is_taken_back_for_an_idle_one():
@@ -117,14 +117,25 @@ def test_what_sits_behind_a_busy_executor_is_taken_back_for_an_idle_one():
     pace = paced(0.001)
     assign(crew, pace)
     crew.slots[1].phase = Phase.READY
-    assert policy.stuck(crew, pace, now=0.0) == [crew.slots[0]]
+    assert policy.stuck(crew, now=0.0) == [crew.slots[0]]
+
+
+def test_nothing_is_claimed_to_wait_behind_a_long_task():
+    crew = crew_of(1)
+    give(crew, 1)
+    pace = paced(0.000_1)
+    assign(crew, pace, now=0.0)
+    assert policy.room(crew, pace, now=0.0) == pace.ahead()
+    assert policy.room(crew, pace, now=policy.PATIENCE * 2) == 0
+    give(crew, 1)
+    assert assign(crew, pace, now=policy.PATIENCE * 2) == []
 
 
 def test_a_single_running_task_is_never_stuck():
     crew = crew_of(1)
     give(crew, 1)
     assign(crew, policy.Pace())
-    assert policy.stuck(crew, policy.Pace(), now=1_000.0) == []
+    assert policy.stuck(crew, now=1_000.0) == []
 
 
 def test_what_nobody_here_can_take_goes_back_to_the_broker():

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from penstock.brokers.base import Capabilities
-from penstock.message import Again, Dead, DeadLetter, Done, Lease, Message, Record, Settlement
+from penstock.message import Again, Dead, Done, Lease, Message, Record, Settlement
 from penstock.testing.simulation import operations as ops
+from penstock.testing.simulation.burials import Burials
 from penstock.testing.simulation.lineup import Lineup
 from penstock.testing.simulation.publication import SLACK, Instant, Publication
 from penstock.testing.simulation.shelf import Shelf
@@ -33,7 +34,7 @@ class Ledger:
         self.shelf = Shelf(lambda key: self.pubs[key].number)
         self.leases = 0
         self._lineup = Lineup(self._rank)
-        self._letters: dict[str, Publication] = {}
+        self._burials = Burials(self.pubs)
         self._unseen = 0  # the last step at which a lease may have been taken unseen
         self._peaks: list[tuple[int, float]] = []  # (step, wall) just before the clock went back
         self._revoked: dict[str, int] = {}  # id -> step
@@ -48,9 +49,9 @@ class Ledger:
             ops.Put: self._put,
             ops.Look: self._looked,
             ops.Revoke: self._told_to_revoke,
-            ops.Letters: self._listed,
+            ops.Letters: lambda _, letters, *__: self._burials.listed(letters),
             ops.Replay: self._replayed,
-            ops.Drop: self._dropped,
+            ops.Drop: lambda op, count, *_: self._burials.dropped(op.keys, count),
         }
 
     def _rank(self, priority: int) -> int:
@@ -266,7 +267,7 @@ class Ledger:
                 self._stored([message], first, now)
             case Dead(reason=reason):
                 pub.finish(f"dead: {reason}", now)
-                self._letters[pub.key] = pub
+                self._burials.add(pub)
             case Done():
                 pub.finish("done", now)
         self._lineup.leave(pub)
@@ -317,37 +318,12 @@ class Ledger:
         """True when nobody can have leased it unseen since it was last seen."""
         return self._unseen < max(pub.seen_step, pub.first_step or 0)
 
-    # --- dead letters ----------------------------------------------------------------------
-
-    def _listed(self, _: ops.Letters, letters: Sequence[DeadLetter], *__: Instant) -> None:
-        listed = {letter.message.key for letter in letters}
-        for key in listed - self._letters.keys():
-            self._buried_in_doubt(key)
-        missing = [self._letters[key] for key in self._letters if key not in listed]
-        if missing:
-            raise Violation("dead letter", f"{missing[0].name} is dead and not listed")
-
-    def _buried_in_doubt(self, key: str) -> None:
-        pub = self.pubs.get(key)
-        doubts = pub.in_doubt.get(pub.fence, []) if pub else []
-        if pub is None or pub.end or not any(isinstance(one, Dead) for one in doubts):
-            raise Violation("dead letter", f"{self.name(key)} is listed, and nobody buried it")
-        pub.end, pub.end_fence = "dead: as it turned out", pub.fence
-        self._letters[key] = pub
-
     def _replayed(
         self, op: ops.Replay, messages: Sequence[Message], _: Instant, now: Instant
     ) -> None:
-        expected = [self._letters.pop(key).message.id for key in op.keys if key in self._letters]
-        if sorted(message.id for message in messages) != sorted(expected):
-            raise Violation("dead letter", f"{expected} were replayed, {messages} came")
+        self._burials.replayed(op.keys, messages)
         for message in messages:
             self._stored([self.made(message)], now, now)
-
-    def _dropped(self, op: ops.Drop, count: int, *_: Instant) -> None:
-        expected = sum(self._letters.pop(key, None) is not None for key in op.keys)
-        if count != expected:
-            raise Violation("dead letter", f"{count} were dropped, not {expected}")
 
     # --- counting --------------------------------------------------------------------------
 

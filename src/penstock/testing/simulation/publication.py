@@ -179,7 +179,8 @@ class Publication:
         self.lease = None
         self.handed_back.append(self.fence)
         self.due = max(settlement.message.ready_at, settlement.at)
-        self.due_since = now.step
+        if not self.doubted(settlement):  # else it may have been back, and due, before
+            self.due_since = now.step
 
     def finish(self, end: str, now: Instant) -> None:
         """It ended."""
