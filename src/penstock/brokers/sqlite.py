@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["SqliteBroker"]
 
 _DONE, _CONTROL = "done", "control"  # bells, beside WORK
+_CROWD = 16  # settlements at once that mean load; with fewer, `tend` does the pruning
 _HEARTBEAT = 5.0
 _LONGEST_WAIT = 30.0  # look again after so long, should a ring ever be lost (the folder deleted)
 
@@ -194,8 +195,9 @@ class SqliteBroker(SqliteLooking):
 
         def run(connection: apsw.Connection) -> list[int]:
             lost = settle(connection, settlements, self._clock)
-            # Two old tombstones go for each new one: so they never grow, however fast it goes.
-            upkeep.prune_done(connection, self._clock.boot(), 2 * len(settlements))
+            if len(settlements) >= _CROWD:  # for a few it would take as long as settling them
+                # Two old tombstones go for each new one: so they never grow, however fast it goes.
+                upkeep.prune_done(connection, self._clock.boot(), 2 * len(settlements))
             return lost
 
         rings = (WORK,) * again + (_DONE,) * ended

@@ -23,7 +23,7 @@ __all__ = ["ExecutorChannel", "SupervisorChannel"]
 _INLINE, _BY_FILE = b"\0", b"\1"
 _LARGEST_PACKET = 64 * 1024
 _BUFFER = 1024 * 1024  # asked for; the kernel gives what its limits allow
-_READ = 256 * 1024
+_READ = 64 * 1024  # a larger buffer would be mapped and unmapped at each call
 
 
 def _packet_pair() -> tuple[socket.socket, socket.socket]:

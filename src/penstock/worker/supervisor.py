@@ -93,7 +93,7 @@ class Supervisor:
         self._queues = list(plan.queues)
         self._look = True  # the broker may have work for us
         self._rung = False  # a bell rang that may have told of an announcement
-        self._tend_at = self._extend_at = self._respawn_at = 0.0
+        self._tend_at = self._extend_at = self._respawn_at = self._due_at = 0.0
         self._early_deaths = 0
         self._draining_since: float | None = None
         self._cut_off = False
@@ -275,7 +275,9 @@ class Supervisor:
         due = self._custody.tend()
         pause = _TEND_AT_LEAST_EVERY if due is None else min(due, _TEND_AT_LEAST_EVERY)
         self._tend_at = now + max(pause, _TEND_AT_MOST_EVERY)
-        self._look = True
+        if now >= self._due_at:  # something was to become ready; else a net under the bells
+            self._look = True
+        self._due_at = now + due if due else now
         self._neighbours.refresh()
 
     def _extend(self, now: float) -> None:
