@@ -1,7 +1,7 @@
 """The supervisor: carries messages from the broker to executors and back, and settles them.
 
 One thread, one loop, no user code. Each turn: hear what happened (replies, deaths, bells,
-signals), do what is due, settle and claim in one round trip, hand over. A batch is whatever
+signals), settle and claim in one round trip, hand over, do what is due. A batch is whatever
 gathered during the last round trip; nothing waits for a timer to leave.
 """
 
@@ -121,10 +121,10 @@ class Supervisor:
         ready = {key.fd for key, _ in self._selector.select(timeout)}
         now = self._clock.monotonic()
         self._hear(ready, now)
-        self._do_what_is_due(now)
         self._trade()
         self._dispatch(self._clock.monotonic())
-        if self._rung:  # after the work: an announcement may wait a moment, a task should not
+        self._do_what_is_due(now)  # after the work, which is what somebody waits for
+        if self._rung:
             self._rung = False
             self._announced(self)
 
