@@ -173,3 +173,29 @@ def test_a_worker_leaves_nothing_behind(bench):
     assert tasks.add.delay(1, 1).get(timeout=20) == 2
     assert worker.stop() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in everyone)
+
+
+def test_a_task_knows_its_workers_name(bench):
+    tasks = bench.tasks("""
+        @app.task(bind=True)
+        def where(self):
+            return self.request.hostname
+    """)
+    bench.worker("-c", "1", "-Q", "other")
+    bench.worker("-c", "1")
+    assert tasks.where.delay().get(timeout=20) == f"penstock-2@{socket.gethostname()}"
+
+
+def test_memory_is_refused_where_a_worker_would_wait_in_vain(bench):
+    bench.tasks()
+    done = penstock(bench.folder, "-A", "tasks", "worker", "-b", "memory://")
+    assert done.returncode == 2
+    assert "sqlite:///" in done.stderr
+
+
+def test_ctrl_c_in_the_middle_of_an_endless_import(bench):
+    (bench.folder / "tasks.py").write_text("print('importing', flush=True)\nopen('gate').read()\n")
+    os.mkfifo(bench.folder / "gate")
+    worker = bench.worker(ready=False)
+    worker.line("importing")
+    assert worker.stop(signal.SIGINT) == 0

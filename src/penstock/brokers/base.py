@@ -30,6 +30,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     """What a broker can do; what it cannot is refused at start, never degraded in silence."""
 
     durable: str = "none"  # what outlives what, in words: for the worker's banner
+    shared: bool = True  # other processes see the same messages
     delays: bool = True  # keeps messages until their time itself
     priorities: bool = True
     highest_first: bool = True  # 9 before 0 (Redis: 0 first, as Celery has it)

@@ -29,7 +29,7 @@ class MemoryBroker(PlannedBroker):
     starts with an empty one of its own.
     """
 
-    capabilities = Capabilities(durable="nothing outlives this process")
+    capabilities = Capabilities(durable="nothing outlives this process", shared=False)
 
     def __init__(self, *, engine: Engine | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self.engine = engine or MemoryEngine()

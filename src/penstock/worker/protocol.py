@@ -93,6 +93,7 @@ class Spawn(msgspec.Struct, frozen=True, tag=True):
     """Fork an executor; its two descriptors (tasks, replies) come along."""
 
     slot: int
+    worker: str  # the name that the worker got
 
 
 class Kill(msgspec.Struct, frozen=True, tag=True):

@@ -296,7 +296,7 @@ class Supervisor:
                     self._spawn(index)
 
     def _spawn(self, index: int) -> None:
-        slot = Slot(index, self._zygote.spawn(index), self.plan.capacity)
+        slot = Slot(index, self._zygote.spawn(index, self.plan.name), self.plan.capacity)
         self.crew.slots[index] = slot
         self._selector.register(slot.channel.fileno(), selectors.EVENT_READ)
 

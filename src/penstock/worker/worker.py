@@ -37,7 +37,7 @@ from penstock.worker.solo import Solo
 from penstock.worker.stopping import StopSignals
 from penstock.worker.supervisor import Supervisor
 from penstock.worker.triage import Triage
-from penstock.worker.zygote import run_zygote
+from penstock.worker.zygote import Execute, run_zygote
 from penstock.worker.zygote_link import ZygoteGone, ZygoteLink
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def run_worker(options: WorkerOptions) -> int:
         return _run_solo(options, stop)
     zygote = ZygoteLink.fork(_zygote_of(options))
     try:
-        manifest = zygote.manifest()
+        manifest = zygote.manifest(stop)
+        if manifest is None:
+            zygote.abandon()  # it may be in the middle of an endless import
+            return 0
         plan = WorkerPlan.of(options, manifest)
         if plan.pool != "solo":
             return _run_crew(options, plan, manifest, zygote, stop)
@@ -93,12 +96,12 @@ def _load(options: WorkerOptions) -> App:
     return app
 
 
-def _execute_by(options: WorkerOptions) -> Callable[[App, int, int], None]:
-    def execute(app: App, tasks: int, replies: int) -> None:
+def _execute_by(options: WorkerOptions) -> Execute:
+    def execute(app: App, tasks: int, replies: int, worker: str) -> None:
         name_process(f"Executor-{os.getpid()}")
         plan = WorkerPlan.of(options, manifest_of(app))
         channel = ExecutorChannel(tasks, replies)
-        executor = Executor(app, channel, hostname=plan.name)
+        executor = Executor(app, channel, hostname=worker)
         most = options.max_tasks_per_child or app.conf.worker_max_tasks_per_child
         SERVE[plan.pool](Serving(executor, channel, at_once=plan.capacity, most=most))
 
@@ -162,6 +165,11 @@ class _Desk:
         self.plan = plan
         self.opened = False
         self.broker = open_broker(manifest.broker)
+        if not self.broker.capabilities.shared:
+            raise ConfigError(
+                f"{Url.parse(manifest.broker)} is seen by one process only, so a worker would find "
+                "nothing there; use a file: sqlite:///penstock.db"
+            )
         self._store = open_store(manifest.backend)
         self._options = options
         self._manifest = manifest

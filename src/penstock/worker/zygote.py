@@ -39,12 +39,12 @@ from penstock.worker.protocol import (
 if TYPE_CHECKING:
     from penstock.tasks.app import App
 
-__all__ = ["Zygote", "run_zygote"]
+__all__ = ["Execute", "Zygote", "run_zygote"]
 
 _DESCRIPTORS = 2  # an executor's ends: tasks, replies
 _READ = 64 * 1024
 
-Execute = Callable[["App", int, int], None]  # app, task descriptor, reply descriptor
+Execute = Callable[["App", int, int, str], None]  # app, task and reply descriptors, worker's name
 
 
 def run_zygote(
@@ -125,25 +125,24 @@ class Zygote:
         self._descriptors += descriptors
         for request in self._reader.feed(data):
             if isinstance(request, Spawn):
-                self._spawn(request.slot)
+                self._spawn(request)
             elif isinstance(request, Kill):
                 self._kill(request)
         return True
 
-    def _spawn(self, slot: int) -> None:
+    def _spawn(self, request: Spawn) -> None:
         tasks, replies = self._descriptors[:_DESCRIPTORS]
         del self._descriptors[:_DESCRIPTORS]
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._become_executor(parent, tasks, replies)
-        own = self._children
-        own[slot] = pid
+            self._become_executor(parent, tasks, replies, request.worker)
+        self._children[request.slot] = pid
         os.close(tasks)
         os.close(replies)
-        self._control.sendall(frame(Spawned(slot, pid)))
+        self._control.sendall(frame(Spawned(request.slot, pid)))
 
-    def _become_executor(self, parent: int, tasks: int, replies: int) -> NoReturn:
+    def _become_executor(self, parent: int, tasks: int, replies: int, worker: str) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -151,7 +150,7 @@ class Zygote:
             own_group()
             die_with_parent(parent)
             self._control.close()
-            self._execute(self._app, tasks, replies)
+            self._execute(self._app, tasks, replies, worker)
             code = 0
         except BaseException:  # noqa: BLE001 - a forked process must not unwind into its parent's code
             traceback.print_exc()

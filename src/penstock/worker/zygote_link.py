@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from penstock.worker.protocol import (
     Spawn,
     frame,
 )
+from penstock.worker.stopping import StopSignals
 
 __all__ = ["ZygoteGone", "ZygoteLink"]
 
@@ -50,14 +52,19 @@ class ZygoteLink:
         theirs.close()
         return cls(ours, pid)
 
-    def manifest(self) -> Manifest:
-        """Wait for what the app holds; raises ConfigError with the import's error, if any."""
-        while True:
-            for event in self._first_news():
+    def manifest(self, stop: StopSignals) -> Manifest | None:
+        """Wait for what the app holds; None when told to stop meanwhile.
+
+        Raises ConfigError with the import's error, if any.
+        """
+        while not stop.count():
+            readable, _, _ = select.select([self.fileno(), stop.fileno()], [], [])
+            for event in self._first_news() if self.fileno() in readable else ():
                 if isinstance(event, Manifest):
                     return event
                 if isinstance(event, Failure):
                     raise ConfigError(event.text)
+        return None
 
     def _first_news(self) -> list[FromZygote]:
         try:
@@ -79,11 +86,13 @@ class ZygoteLink:
             raise ZygoteGone("the process that forks executors died")
         return self._reader.feed(data)
 
-    def spawn(self, slot: int) -> SupervisorChannel:
+    def spawn(self, slot: int, worker: str) -> SupervisorChannel:
         """Ask for an executor; its channel takes tasks once it said Ready."""
         channel = SupervisorChannel()
         try:
-            socket.send_fds(self._control, [frame(Spawn(slot))], list(channel.descriptors()))
+            socket.send_fds(
+                self._control, [frame(Spawn(slot, worker))], list(channel.descriptors())
+            )
         except (BrokenPipeError, ConnectionResetError) as error:
             channel.close()
             raise ZygoteGone("the process that forks executors died") from error
