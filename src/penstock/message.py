@@ -28,6 +28,9 @@ __all__ = [
 
 _COUNTER_BITS = 42
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
+_LOW_BITS = 30  # of the counter, behind the two bits of the variant
+_LOW_MASK = (1 << _LOW_BITS) - 1
+_VARIANT = 0b10 << _LOW_BITS
 
 
 def _fresh_counter() -> itertools.count[int]:
@@ -36,13 +39,13 @@ def _fresh_counter() -> itertools.count[int]:
     return itertools.count(int.from_bytes(os.urandom(5)) << 1)
 
 
-_prefix = int.from_bytes(os.urandom(4))
+_own = os.urandom(4).hex()
 _counter = _fresh_counter()
 
 
 def _after_fork() -> None:
-    global _prefix, _counter  # noqa: PLW0603 - a child that shared these would repeat our ids
-    _prefix = int.from_bytes(os.urandom(4))
+    global _own, _counter  # noqa: PLW0603 - a child that shared these would repeat our ids
+    _own = os.urandom(4).hex()
     _counter = _fresh_counter()
 
 
@@ -57,10 +60,10 @@ def new_id() -> str:
     waiting messages cost no more per insert than a thousand.
     """
     ms = time.time_ns() // 1_000_000
-    tail = ((next(_counter) & _COUNTER_MASK) << 32) | _prefix  # 74 bits: 12 + 62
-    high, low = (tail >> 62) & 0xFFF, 0x8000000000000000 | (tail & 0x3FFFFFFFFFFFFFFF)
-    digits = f"{ms:012x}7{high:03x}{low:016x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    count = next(_counter) & _COUNTER_MASK
+    low = f"{_VARIANT | (count & _LOW_MASK):08x}"
+    time_high, time_low, high = ms >> 16, ms & 0xFFFF, count >> _LOW_BITS
+    return f"{time_high:08x}-{time_low:04x}-7{high:03x}-{low[:4]}-{low[4:]}{_own}"
 
 
 class Message(msgspec.Struct, frozen=True):

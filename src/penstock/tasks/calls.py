@@ -18,9 +18,9 @@ from penstock.tasks.frame import running
 from penstock.tasks.names import unknown
 from penstock.tasks.options import Priority, wire_priority
 from penstock.wire.codec import Limits
-from penstock.wire.task import Call, encode_call
+from penstock.wire.task import Call, another_call, encode_call
 
-__all__ = ["CallKeywords", "Route", "compose", "wall_time"]
+__all__ = ["CallKeywords", "Route", "compose", "compose_many", "wall_time"]
 
 
 class CallKeywords(TypedDict, total=False):
@@ -69,12 +69,33 @@ def compose(
     if options or route.expires is not None:
         message = _with_options(route, args, kwargs, options or {}, clock.wall())
     else:
+        task_id = new_id()
         message = encode_call(
-            _call(route, new_id(), args, kwargs),
+            _call(route, task_id, args, kwargs),
             queue=route.queue,
             priority=route.priority or 0,
+            key=task_id,
             limits=_ANY_SIZE,
         )
+    return _of_allowed_size(message, route)
+
+
+def compose_many(
+    route: Route,
+    calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
+    options: CallKeywords | None = None,
+    *,
+    clock: Clock,
+) -> list[Message]:
+    """As :func:`compose`, for many calls with the same options: they share what is the same."""
+    if not calls:
+        return []
+    first = compose(route, *calls[0], options, clock=clock)
+    others = (another_call(first, new_id(), *call, limits=_ANY_SIZE) for call in calls[1:])
+    return [first, *(_of_allowed_size(message, route) for message in others)]
+
+
+def _of_allowed_size(message: Message, route: Route) -> Message:
     if len(message.body) > route.max_bytes:
         raise EncodeError(
             f"the arguments of {route.task} take {len(message.body)} bytes, more than "

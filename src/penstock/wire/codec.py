@@ -154,7 +154,21 @@ def _shown(value: Any) -> str:
     return repr(value[:80]) if isinstance(value, str) else f"of type {type(value).__name__}"
 
 
-_encode = json.JSONEncoder(default=_typed).encode
+def _encoder() -> Callable[[Any], str]:
+    """What ``json.JSONEncoder.encode`` does, without setting up its C part again at each call.
+
+    That takes half of its time for a small value. Circles, which it would look for in every
+    value, end as too deep.
+    """
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter without the C part
+        return json.JSONEncoder(default=_typed).encode
+    escaped = json.encoder.encode_basestring_ascii
+    chunks = make(None, _typed, escaped, None, ": ", ", ", False, False, True)
+    return lambda value: "".join(chunks(value, 0))
+
+
+_encode = _encoder()
 _decode_plain = msgspec.json.Decoder().decode
 _decode_with_types = json.JSONDecoder(object_hook=_read_typed).decode
 
