@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from penstock.brokers import sqlite_rows as rows
 from penstock.brokers import sqlite_upkeep as upkeep
 from penstock.brokers.base import Capabilities, WorkerEntry
-from penstock.brokers.sqlite_claim import SQL, fair_shares, in_turn, settle
+from penstock.brokers.sqlite_claim import SQL, Row, fair_shares, in_turn, settle
 from penstock.brokers.sqlite_holders import Holder, Me
 from penstock.brokers.sqlite_looking import WORK, SqliteLooking
 from penstock.clock import SYSTEM_CLOCK, Clock
@@ -152,11 +152,15 @@ class SqliteBroker(SqliteLooking):
             if not me.registered:
                 me.register(connection)
             upkeep.advance(connection, self._clock)
-            values = (me.id, self._clock.boot() + ttl, claim, self._clock.wall())
-            claimed = fair_shares(
-                queues, limit, lambda *wish: list(connection.execute(SQL.claim, (*values, *wish)))
-            )
-            leases = in_turn(claimed)
+            until, now = self._clock.boot() + ttl, self._clock.wall()
+
+            def take(queue: str, wish: int) -> list[Row]:
+                found = list(connection.execute(SQL.next_ready, (queue, now, wish, until)))
+                taken = [(me.id, until, claim, row[0]) for row in found]
+                connection.executemany(SQL.take, taken)
+                return found
+
+            leases = in_turn(fair_shares(queues, limit, take))
             return leases, None if leases else upkeep.next_due(connection, self._clock)
 
         return Exchange("lease", run, durable=False)

@@ -15,18 +15,18 @@ from penstock.message import Again, Dead, Done, Lease, Settlement
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["SQL", "fair_shares", "in_turn", "settle"]
+__all__ = ["SQL", "Row", "fair_shares", "in_turn", "settle"]
 
 SQL = Statements("penstock.brokers.sql.sqlite")
 
-_Row = tuple[Any, ...]
+Row = tuple[Any, ...]
 
 
 def fair_shares(
-    queues: Sequence[str], limit: int, claim: Callable[[str, int], list[_Row]]
-) -> list[list[_Row]]:
+    queues: Sequence[str], limit: int, claim: Callable[[str, int], list[Row]]
+) -> list[list[Row]]:
     """Claim up to ``limit`` rows: each queue its share, and what one leaves goes to the others."""
-    found: dict[str, list[_Row]] = {queue: [] for queue in queues}
+    found: dict[str, list[Row]] = {queue: [] for queue in queues}
     hungry = list(found)
     while limit > 0 and hungry:
         share, odd = divmod(limit, len(hungry))
@@ -42,7 +42,7 @@ def fair_shares(
     return list(found.values())
 
 
-def in_turn(claimed: list[list[_Row]]) -> list[Lease]:
+def in_turn(claimed: list[list[Row]]) -> list[Lease]:
     """Leases from the rows of each queue: best first, and one of each queue after the other."""
     if len(claimed) == 1:
         return [rows.lease(row) for row in sorted(claimed[0], key=rows.order)]

@@ -84,14 +84,14 @@ def message(row: Sequence[Any]) -> Message:
 
 
 def lease(row: Sequence[Any]) -> Lease:
-    """From what ``claim`` gives."""
+    """From what ``next_ready`` and ``claimed`` give."""
     _, key, task_id, queue, priority, attempt, deaths, until, *content, revoked = row
     told = message((key, task_id, queue, priority, *content))
     return Lease(told, attempt, until, attempt, deaths, bool(revoked))
 
 
 def order(row: Sequence[Any]) -> tuple[int, int]:
-    """What sorts rows of ``claim``: higher priority first, then the older."""
+    """What sorts claimed rows: higher priority first, then the older."""
     return -row[4], row[0]
 
 
