@@ -10,6 +10,7 @@ Into the same tables and indexes, at synchronous=FULL; ratios of the medians of 
 Run: python benchmarks/sqlite_enqueue.py
 """
 
+import gc
 import logging
 import tempfile
 import threading
@@ -100,6 +101,7 @@ def run(files):
     batches = [[message_row(m, now) for m in messages(BATCH)] for _ in range(BATCHES)]
     ready = [messages(BATCH) for _ in range(BATCHES)]
     add, broker = files.add, files.app.broker
+    gc.freeze()  # what was made for the measurement is not to be looked through during it
     return {
         "bare, one a commit": rate(SINGLE, lambda: bare_singles(files.bare, rows)),
         "delay": rate(SINGLE, lambda: singles(add, SINGLE)),

@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.clock import Clock
 from penstock.errors import ConfigError, EncodeError
-from penstock.message import Message, new_id
+from penstock.message import Message, new_id, new_ids
 from penstock.tasks.frame import running
 from penstock.tasks.names import unknown
 from penstock.tasks.options import Priority, wire_priority
@@ -77,7 +77,8 @@ def compose(
             key=task_id,
             limits=_ANY_SIZE,
         )
-    return _of_allowed_size(message, route)
+    _check_size(message, route)
+    return message
 
 
 def compose_many(
@@ -90,18 +91,24 @@ def compose_many(
     """As :func:`compose`, for many calls with the same options: they share what is the same."""
     if not calls:
         return []
-    first = compose(route, *calls[0], options, clock=clock)
-    others = (another_call(first, new_id(), *call, limits=_ANY_SIZE) for call in calls[1:])
-    return [first, *(_of_allowed_size(message, route) for message in others)]
+    messages = [compose(route, *calls[0], options, clock=clock)]
+    first, ids = messages[0], new_ids(len(calls) - 1)
+    for task_id, (args, kwargs) in zip(ids, calls[1:], strict=True):
+        messages.append(another_call(first, task_id, args, kwargs, limits=_ANY_SIZE))
+    _check_size(max(messages, key=_size), route)
+    return messages
 
 
-def _of_allowed_size(message: Message, route: Route) -> Message:
+def _size(message: Message) -> int:
+    return len(message.body)
+
+
+def _check_size(message: Message, route: Route) -> None:
     if len(message.body) > route.max_bytes:
         raise EncodeError(
             f"the arguments of {route.task} take {len(message.body)} bytes, more than "
             f"message_max_bytes ({route.max_bytes}): send a reference to them, or raise the setting"
         )
-    return message
 
 
 # The size is checked once, in `compose`, which names the setting to change.

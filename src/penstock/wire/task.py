@@ -118,7 +118,7 @@ def another_call(
         **first.headers,
         "id": task_id,
         "argsrepr": _repr(args if type(args) is tuple else tuple(args), len(body)),
-        "kwargsrepr": _repr(kwargs, len(body)),
+        "kwargsrepr": _repr(kwargs, len(body)) if kwargs else "{}",
     }
     if headers["root_id"] == first.id:
         headers["root_id"] = task_id

@@ -91,7 +91,9 @@ def test_the_log_stays_bounded(broker, message):
     assert Path(f"{broker.engine.location.path}-wal").stat().st_size <= 32 * 1024 * 1024
 
 
-@pytest.mark.parametrize("name", ["next_ready", "end_leases", "ready_delayed", "prune_done", "purge"])
+@pytest.mark.parametrize(
+    "name", ["next_ready", "end_leases", "ready_delayed", "prune_done", "purge"]
+)
 def test_hot_statements_read_only_the_index_of_their_state(broker, name):
     from penstock.brokers.sqlite_claim import SQL
 
