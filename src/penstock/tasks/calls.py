@@ -55,6 +55,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ignore_result: bool | None = None
     expires: float | None = None  # seconds
     max_bytes: int
+    plain: dict[int, Message] = {}  # by process id: a call without wishes, which others are like
 
 
 def compose(
@@ -66,17 +67,14 @@ def compose(
     clock: Clock,
 ) -> Message:
     """The message of one call; raises EncodeError for arguments, ConfigError for options."""
-    if options or route.expires is not None:
+    if options or route.expires is not None or running() is not None:
         message = _with_options(route, args, kwargs, options or {}, clock.wall())
     else:
-        task_id = new_id()
-        message = encode_call(
-            _call(route, task_id, args, kwargs),
-            queue=route.queue,
-            priority=route.priority or 0,
-            key=task_id,
-            limits=_ANY_SIZE,
-        )
+        pid = os.getpid()  # a fork is another sender
+        first = route.plain.get(pid)
+        if first is None:
+            first = route.plain[pid] = _with_options(route, (), {}, {}, clock.wall())
+        message = another_call(first, new_id(), args, kwargs, limits=_ANY_SIZE)
     _check_size(message, route)
     return message
 
