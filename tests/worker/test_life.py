@@ -199,3 +199,17 @@ def test_ctrl_c_in_the_middle_of_an_endless_import(bench):
     worker = bench.worker(ready=False)
     worker.line("importing")
     assert worker.stop(signal.SIGINT) == 0
+
+
+def test_executors_that_die_at_their_start_do_not_spin_nor_hold_up_a_stop(bench):
+    bench.tasks("""
+        @app.executor_started
+        def up():
+            note("up")
+            raise RuntimeError("no database here")
+    """)
+    worker = bench.worker("-c", "1")
+    for _ in range(3):
+        worker.line(r"Executor 0 \(pid \d+\): exit code 1")
+    assert len(bench.journal()) <= 4  # from the third on it pauses
+    assert worker.stop() == 0

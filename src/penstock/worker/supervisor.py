@@ -34,6 +34,7 @@ from penstock.worker.protocol import (
     Spawned,
     Unreadable,
 )
+from penstock.worker.staff import Staff
 from penstock.worker.zygote_link import ZygoteGone
 
 if TYPE_CHECKING:
@@ -52,8 +53,6 @@ __all__ = ["Supervisor"]
 _TEND_AT_LEAST_EVERY, _TEND_AT_MOST_EVERY = 1.0, 0.001  # seconds
 _TEND_AFTER_A_RING = 0.02  # to learn of new delays; claims themselves find what is due
 _EXTENDS_PER_LEASE = 3
-_RESPAWN_PAUSE = 1.0  # seconds, once executors die before they are ready
-_EARLY_DEATHS = 3
 
 
 class Supervisor:
@@ -88,13 +87,13 @@ class Supervisor:
         self._log = log
         self._selector = selectors.DefaultSelector()
         self._neighbours = Neighbours(neighbours, self._selector)
+        self._staff = Staff(plan, crew=crew, zygote=zygote, selector=self._selector, clock=clock)
         self._limits = TimeLimits(zygote.kill)
         self._pace = policy.Pace()
         self._queues = list(plan.queues)
         self._look = True  # the broker may have work for us
         self._rung = False  # a bell rang that may have told of an announcement
-        self._tend_at = self._extend_at = self._respawn_at = self._due_at = 0.0
-        self._early_deaths = 0
+        self._tend_at = self._extend_at = self._due_at = 0.0
         self._draining_since: float | None = None
         self._cut_off = False
         self.ran = 0
@@ -104,7 +103,7 @@ class Supervisor:
         for source in (self._stop, self._listener, self._zygote):
             self._selector.register(source.fileno(), selectors.EVENT_READ)
         try:
-            self._fill()
+            self._staff.fill()
             while not self._ended():
                 self._turn()
         except ZygoteGone:
@@ -147,8 +146,9 @@ class Supervisor:
             due.append(now + policy.KEEP_WAITING)
         if self._draining_since is not None and not self._cut_off:
             due.append(self._draining_since + self.plan.shutdown_timeout)
-        if len(self.crew.slots) < self.plan.processes and self._draining_since is None:
-            due.append(self._respawn_at)
+        hiring = self._staff.due() if self._draining_since is None else None
+        if hiring is not None:
+            due.append(hiring)
         return max(0.0, min(due) - now)
 
     # --- what happened -------------------------------------------------------------------
@@ -199,9 +199,7 @@ class Supervisor:
             case Begun():
                 self._on_begun(slot, slot.held[reply.tag], now)
             case Ready():
-                slot.phase = Phase.READY
-                self._early_deaths = 0
-                telemetry.emit("worker.executor_ready", slot=slot.index, pid=slot.pid)
+                self._staff.ready(slot)
             case Leaving():
                 slot.phase = Phase.LEAVING
                 self.crew.recall(slot, now)
@@ -222,13 +220,9 @@ class Supervisor:
     def _on_exit(self, slot: Slot, status: int, now: float) -> None:
         if slot.open:
             self._read(slot, now)  # its last words
-        if slot.open:  # something it started still holds the other end
-            self._selector.unregister(slot.channel.fileno())
         self.crew.recall(slot, now)
         begun = list(slot.held.values())
-        slot.channel.close()
-        del self.crew.slots[slot.index]
-        telemetry.emit("worker.executor_exited", slot=slot.index, pid=slot.pid, status=status)
+        self._staff.part_with(slot, status)
         if status != 0 and not self._cut_off:
             self._log.error("Executor %d (pid %d): %s", slot.index, slot.pid, status_text(status))
         for work in begun:
@@ -237,17 +231,8 @@ class Supervisor:
         if begun:  # they go back to the head of their queues, before what waits here
             self._endings.hand_back(self.crew.take(list(self.crew.waiting)))
             self._look = True
-        self._replace(slot, now)
-
-    def _replace(self, slot: Slot, now: float) -> None:
-        if self._draining_since is not None:
-            return
-        if slot.phase is Phase.STARTING:
-            self._early_deaths += 1
-        if self._early_deaths < _EARLY_DEATHS:
-            self._spawn(slot.index)
-        else:
-            self._respawn_at = now + _RESPAWN_PAUSE
+        if self._draining_since is None:
+            self._staff.fill()
 
     # --- what is due ---------------------------------------------------------------------
 
@@ -266,7 +251,7 @@ class Supervisor:
             self._endings.hand_back(overdue)
             self._look = True  # they are there for us, too, once an executor is free
         if self._draining_since is None:
-            self._fill()
+            self._staff.fill()
         elif now >= self._draining_since + self.plan.shutdown_timeout and not self._cut_off:
             self._log.warning("Still running after %ss.", self.plan.shutdown_timeout)
             self._cut()
@@ -288,17 +273,6 @@ class Supervisor:
             if work.lease.message.key not in held:
                 work.lost = True
                 self._log.warning("The lease on task %s was lost while it ran", work.header.id)
-
-    def _fill(self) -> None:
-        if self._clock.monotonic() >= self._respawn_at:
-            for index in range(self.plan.processes):
-                if index not in self.crew.slots:
-                    self._spawn(index)
-
-    def _spawn(self, index: int) -> None:
-        slot = Slot(index, self._zygote.spawn(index, self.plan.name), self.plan.capacity)
-        self.crew.slots[index] = slot
-        self._selector.register(slot.channel.fileno(), selectors.EVENT_READ)
 
     # --- claiming and handing over -------------------------------------------------------
 

@@ -1,0 +1,74 @@
+"""Keeping as many executors as the worker should have."""
+
+from __future__ import annotations
+
+import selectors
+from typing import TYPE_CHECKING
+
+from penstock import telemetry
+from penstock.clock import Clock
+from penstock.worker.crew import Crew, Phase, Slot
+
+if TYPE_CHECKING:
+    from penstock.worker.options import WorkerPlan
+    from penstock.worker.zygote_link import ZygoteLink
+
+__all__ = ["Staff"]
+
+_PAUSE = 1.0  # seconds between attempts, once executors die before they are ready
+_EARLY_DEATHS = 3
+
+
+class Staff:
+    """Asks the zygote for executors and replaces those that end; touched by the loop only."""
+
+    def __init__(
+        self,
+        plan: WorkerPlan,
+        *,
+        crew: Crew,
+        zygote: ZygoteLink,
+        selector: selectors.BaseSelector,
+        clock: Clock,
+    ) -> None:
+        self._plan = plan
+        self._crew = crew
+        self._zygote = zygote
+        self._selector = selector
+        self._clock = clock
+        self._early_deaths = 0
+        self._not_before = 0.0  # monotonic
+
+    def fill(self) -> None:
+        """Have an executor in every place, unless they keep dying at their start."""
+        if self._clock.monotonic() >= self._not_before:
+            for index in range(self._plan.processes):
+                if index not in self._crew.slots:
+                    self._hire(index)
+
+    def due(self) -> float | None:
+        """When to fill again (monotonic); None when every place is taken."""
+        return self._not_before if len(self._crew.slots) < self._plan.processes else None
+
+    def _hire(self, index: int) -> None:
+        slot = Slot(index, self._zygote.spawn(index, self._plan.name), self._plan.capacity)
+        self._crew.slots[index] = slot
+        self._selector.register(slot.channel.fileno(), selectors.EVENT_READ)
+
+    def ready(self, slot: Slot) -> None:
+        """It takes tasks from now on."""
+        slot.phase = Phase.READY
+        self._early_deaths = 0
+        telemetry.emit("worker.executor_ready", slot=slot.index, pid=slot.pid)
+
+    def part_with(self, slot: Slot, status: int) -> None:
+        """It is gone: close what is left of it and free its place."""
+        if slot.open:  # something it started still holds the other end
+            self._selector.unregister(slot.channel.fileno())
+        slot.channel.close()
+        del self._crew.slots[slot.index]
+        if slot.phase is Phase.STARTING:
+            self._early_deaths += 1
+            if self._early_deaths >= _EARLY_DEATHS:
+                self._not_before = self._clock.monotonic() + _PAUSE
+        telemetry.emit("worker.executor_exited", slot=slot.index, pid=slot.pid, status=status)
