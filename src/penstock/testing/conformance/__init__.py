@@ -25,7 +25,10 @@ pytest.register_assert_rewrite(
     f"{__name__}.order",
     f"{__name__}.publishing",
     f"{__name__}.results",
+    f"{__name__}.results_waiting",
     f"{__name__}.stage",
+    f"{__name__}.store_stage",
+    f"{__name__}.timed",
     f"{__name__}.together",
     f"{__name__}.waiting",
 )

@@ -2,105 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any, ClassVar
 
-import pytest
-
-from penstock.clock import SYSTEM_CLOCK, Clock, ManualClock
 from penstock.message import Record, new_id
-from penstock.results.base import ResultStore
-from penstock.testing.conformance.stage import Colour
+from penstock.testing.conformance.results_waiting import WaitingForResultsCases
+from penstock.testing.conformance.store_stage import StoreStage
 
 __all__ = ["ResultStoreContract"]
 
-_PATIENCE = 30.0  # seconds: reached only by a store that misses its wake-up
-_SOON = 10.0
 
-
-class _Client:
-    """One client of the store, blocking or awaiting."""
-
-    def __init__(self, store: ResultStore, colour: Colour) -> None:
-        self.store = store
-        self.colour = colour
-
-    def put(self, *records: Record) -> list[Record]:
-        if self.colour == "blocking":
-            return self.store.put(records)
-        return asyncio.run(self.store.aput(records))
-
-    def get(self, *ids: str) -> list[Record | None]:
-        if self.colour == "blocking":
-            return self.store.get(ids)
-        return asyncio.run(self.store.aget(ids))
-
-    def wait(self, *ids: str, timeout: float | None) -> list[Record | None]:
-        if self.colour == "blocking":
-            return self.store.wait(ids, timeout)
-        return asyncio.run(self.store.await_(ids, timeout))
-
-    def forget(self, *ids: str) -> None:
-        if self.colour == "blocking":
-            self.store.forget(ids)
-        else:
-            asyncio.run(self.store.aforget(ids))
-
-
-class _StoreStage:
-    """A fresh stage for each case."""
-
-    tick: ClassVar[float] = 1.0
-    """A short time in seconds: lifetimes are multiples of it."""
-
-    keeps_own_time: ClassVar[bool] = False
-    """True for a store that takes its time from a server; then make ``tick`` small."""
-
-    def make_store(self, clock: Clock) -> ResultStore:
-        """A new client of the store under test; several calls give clients of one store."""
-        raise NotImplementedError("a conformance test class overrides make_store(clock)")
-
-    def pass_time(self, seconds: float) -> None:
-        """Let ``seconds`` go by for the store."""
-        self.clock.advance(seconds)
-        if self.keeps_own_time:
-            time.sleep(seconds)
-
-    @pytest.fixture(params=["blocking", "awaiting"], autouse=True)
-    def _stage(self, request: pytest.FixtureRequest) -> Iterator[None]:
-        self.colour: Colour = request.param
-        self.clock = ManualClock(wall=time.time())
-        self._opened: list[ResultStore] = []
-        self._keys = itertools.count(1)
-        self.one = self.client()
-        self.two = self.client()
-        yield
-        for store in self._opened:
-            store.close()
-
-    def client(self, clock: Clock | None = None) -> _Client:
-        """One more client, closed at the end of the case."""
-        store = self.make_store(clock or self.clock)
-        self._opened.append(store)
-        return _Client(store, self.colour)
-
-    def record(self, id: str, state: str = "SUCCESS", **fields: Any) -> Record:
-        """A record; final unless its state is that of a task under way."""
-        final = state not in {"PENDING", "RECEIVED", "STARTED", "RETRY", "PROGRESS"}
-        given: dict[str, Any] = {"document": b"{}", "final": final} | fields
-        return Record(id=id, state=state, **given)
-
-    def keys(self, count: int) -> list[str]:
-        """Keys of publications, older ones first."""
-        return sorted(new_id() for _ in range(count))
-
-
-class KeepingCases(_StoreStage):
+class KeepingCases(StoreStage):
     """put, get, forget, and how long."""
 
     def test_nothing_is_known_of_an_unknown_id(self) -> None:
@@ -192,7 +103,7 @@ class KeepingCases(_StoreStage):
         self.one.forget()
 
 
-class RefusingCases(_StoreStage):
+class RefusingCases(StoreStage):
     """A record that comes too late is given back and changes nothing."""
 
     def _puts(self, *records: Record) -> list[Record]:
@@ -279,145 +190,7 @@ class RefusingCases(_StoreStage):
         assert self._puts(record, record) == []
 
 
-class WaitingForResultsCases(_StoreStage):
-    """wait: in real time."""
-
-    def _on_a_thread(
-        self, call: Callable[[], list[Record | None]]
-    ) -> Callable[[], list[Record | None]]:
-        """Begin a call on a thread of its own; gives what asks for its outcome."""
-        outcome: list[list[Record | None]] = []
-        begun = threading.Event()
-
-        def run() -> None:
-            begun.set()
-            outcome.append(call())
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        begun.wait()
-
-        def result() -> list[Record | None]:
-            thread.join(_SOON)
-            assert outcome, "the waiting call was not woken"
-            return outcome[0]
-
-        return result
-
-    def _states(self, records: Sequence[Record | None]) -> list[str | None]:
-        return [record.state if record else None for record in records]
-
-    def test_what_is_final_is_not_waited_for(self) -> None:
-        client = self.client(SYSTEM_CLOCK)
-        record = self.record(new_id())
-        client.put(record)
-        started = time.monotonic()
-        assert self._states(client.wait(record.id, timeout=_PATIENCE)) == ["SUCCESS"]
-        assert time.monotonic() - started < _SOON
-
-    def test_it_waits_as_long_as_it_was_told(self) -> None:
-        client = self.client(SYSTEM_CLOCK)
-        started = time.monotonic()
-        assert client.wait(new_id(), timeout=0.05) == [None]
-        assert 0.045 <= time.monotonic() - started < _SOON
-
-    def test_without_time_it_only_looks(self) -> None:
-        client = self.client(SYSTEM_CLOCK)
-        record = self.record(new_id(), "STARTED")
-        client.put(record)
-        assert self._states(client.wait(record.id, timeout=0.0)) == ["STARTED"]
-
-    def test_what_is_not_final_is_waited_for(self) -> None:
-        client = self.client(SYSTEM_CLOCK)
-        record = self.record(new_id(), "STARTED")
-        client.put(record)
-        assert self._states(client.wait(record.id, timeout=0.05)) == ["STARTED"]
-
-    def test_waiting_is_not_busy(self) -> None:
-        client = self.client(SYSTEM_CLOCK)
-        client.get(new_id())  # what is opened on first use is not waiting
-        started, worked = time.monotonic(), time.thread_time()
-        client.wait(new_id(), timeout=0.2)
-        assert time.thread_time() - worked < (time.monotonic() - started) / 4
-
-    def test_a_record_by_another_client_wakes_it(self) -> None:
-        waiter, writer = self.client(SYSTEM_CLOCK), self.client(SYSTEM_CLOCK)
-        for _ in range(3):
-            task_id = new_id()
-            waiting = self._on_a_thread(partial(waiter.wait, task_id, timeout=_PATIENCE))
-            writer.put(self.record(task_id, "STARTED"))
-            writer.put(self.record(task_id, "SUCCESS"))
-            assert self._states(waiting()) == ["SUCCESS"]
-
-    def test_without_a_timeout_it_waits_for_ever(self) -> None:
-        waiter, writer = self.client(SYSTEM_CLOCK), self.client(SYSTEM_CLOCK)
-        task_id = new_id()
-        waiting = self._on_a_thread(lambda: waiter.wait(task_id, timeout=None))
-        writer.put(self.record(task_id))
-        assert self._states(waiting()) == ["SUCCESS"]
-
-    def test_several_are_waited_for_until_the_last(self) -> None:
-        waiter, writer = self.client(SYSTEM_CLOCK), self.client(SYSTEM_CLOCK)
-        names = [new_id() for _ in range(5)]
-        waiting = self._on_a_thread(lambda: waiter.wait(*names, timeout=_PATIENCE))
-        *others, last = names[2:] + names[:2]
-        writer.put(*map(self.record, others))
-        writer.put(self.record(last, "STARTED"))
-        assert self._states(waiter.wait(*names, timeout=0.05)).count("SUCCESS") == 4
-        writer.put(self.record(last))
-        assert self._states(waiting()) == ["SUCCESS"] * 5
-
-    def test_one_that_is_missing_is_waited_for(self) -> None:
-        client = self.client(SYSTEM_CLOCK)
-        names = [new_id() for _ in range(3)]
-        client.put(self.record(names[0]), self.record(names[2]))
-        started = time.monotonic()
-        assert self._states(client.wait(*names, timeout=0.05)) == ["SUCCESS", None, "SUCCESS"]
-        assert time.monotonic() - started >= 0.045
-
-    def test_many_wait_for_one_and_for_others(self) -> None:
-        waiter, writer = self.client(SYSTEM_CLOCK), self.client(SYSTEM_CLOCK)
-        names = [new_id() for _ in range(4)]
-        waiting = [
-            self._on_a_thread(partial(waiter.wait, name, timeout=_PATIENCE))
-            for name in (*names, *names)
-        ]
-        for name in names:
-            writer.put(self.record(name))
-        assert [self._states(one()) for one in waiting] == [["SUCCESS"]] * 8
-
-    def test_many_wait_on_one_loop(self) -> None:
-        waiter, writer = self.client(SYSTEM_CLOCK), self.client(SYSTEM_CLOCK)
-        names = [new_id() for _ in range(20)]
-
-        async def wait_for_all() -> list[list[Record | None]]:
-            waits = [waiter.store.await_([name], _PATIENCE) for name in names]
-            gathered = asyncio.gather(*waits)
-            await asyncio.sleep(0)
-            await writer.store.aput([self.record(name) for name in names])
-            return await gathered
-
-        found = asyncio.run(wait_for_all())
-        assert [self._states(one) for one in found] == [["SUCCESS"]] * 20
-
-    def test_a_cancelled_wait_harms_nobody(self) -> None:
-        client = self.client(SYSTEM_CLOCK)
-        task_id = new_id()
-
-        async def cancel_one_of_two() -> list[Record | None]:
-            first, second = (
-                asyncio.create_task(client.store.await_([task_id], _PATIENCE)) for _ in "12"
-            )
-            await asyncio.sleep(0)
-            first.cancel()
-            await client.store.aput([self.record(task_id)])
-            await asyncio.wait([first])
-            return await second
-
-        assert self._states(asyncio.run(cancel_one_of_two())) == ["SUCCESS"]
-
-
-class ArrivingCases(_StoreStage):
+class ArrivingCases(StoreStage):
     """arrive: true exactly once, for the last member of a group."""
 
     def test_true_for_the_last(self) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import pytest
 
 from penstock.brokers.base import Broker, Capabilities
 from penstock.clock import SYSTEM_CLOCK, Clock, ManualClock
 from penstock.message import Done, Lease, Message, Settlement, new_id
+from penstock.testing.conformance.timed import Timed
 
 __all__ = ["LONG", "BrokerStage", "Client", "Colour", "ids", "needs"]
 
@@ -86,17 +87,9 @@ class Client:
         return f"Client({self.broker!r}, {self.colour})"
 
 
-class BrokerStage:
+class BrokerStage(Timed):
     """A fresh stage for each case. Subclasses say how a client of the broker is made."""
 
-    tick: ClassVar[float] = 1.0
-    """A short time in seconds: leases that end and delays are multiples of it."""
-
-    keeps_own_time: ClassVar[bool] = False
-    """True for a broker that takes its time from a server and not from the clock it is given.
-    Then the cases really wait, so make ``tick`` small (0.05)."""
-
-    clock: ManualClock
     one: Client
     two: Client
     colour: Colour
@@ -108,12 +101,6 @@ class BrokerStage:
         Several calls within one case give several clients of one and the same broker.
         """
         raise NotImplementedError("a conformance test class overrides make_broker(clock)")
-
-    def pass_time(self, seconds: float) -> None:
-        """Let ``seconds`` go by for the broker."""
-        self.clock.advance(seconds)
-        if self.keeps_own_time:
-            time.sleep(seconds)
 
     @pytest.fixture(params=["blocking", "awaiting"], autouse=True)
     def _stage(self, request: pytest.FixtureRequest) -> Iterator[None]:
