@@ -75,27 +75,28 @@ class Executor:
         """Run one task, blocking, and send what became of it."""
         call = self._begin(hand)
         if call is not None:
+            delivery = self._delivery(hand)
             reporter = _Reporter(self._outlet, hand.tag)
             outcome = run_call(
                 self.app,
                 call,
-                delivery=self._delivery(hand),
+                delivery=delivery,
                 reporter=reporter,
                 runner=runner,
                 guard=guard,
             )
-            self._end(hand, call, outcome)
+            self._end(hand, call, delivery, outcome)
 
     async def arun(self, hand: Hand, *, threads: ThreadPool) -> None:
         """Run one task on this loop (a plain function: on a thread) and send what became of it."""
         call = self._begin(hand)
         if call is not None:
-            reporter = _Reporter(self._outlet, hand.tag)
             delivery = self._delivery(hand)
+            reporter = _Reporter(self._outlet, hand.tag)
             outcome = await arun_call(
                 self.app, call, delivery=delivery, reporter=reporter, executor=threads
             )
-            self._end(hand, call, outcome)
+            self._end(hand, call, delivery, outcome)
 
     def _begin(self, hand: Hand) -> Call | None:
         try:
@@ -119,13 +120,13 @@ class Executor:
         message = hand.message
         return Delivery(message.queue, message.priority, hand.attempt, self._hostname)
 
-    def _end(self, hand: Hand, call: Call, outcome: Outcome) -> None:
+    def _end(self, hand: Hand, call: Call, delivery: Delivery, outcome: Outcome) -> None:
         task = self.app.tasks[call.task]
         written = report(
             outcome,
             call,
             settings=self.app.conf,
-            delivery=self._delivery(hand),
+            delivery=delivery,
             now=self._clock.wall(),
             ignore_result=task.ignores_result(call),
         )

@@ -7,6 +7,7 @@ asyncio: so many tasks at once on one loop; plain functions on threads beside it
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 import time
@@ -39,7 +40,8 @@ class Serving:
         self.executor = executor
         self.channel = channel
         self.at_once = at_once
-        self._left = most
+        self._most = most
+        self._asked = itertools.count(1)  # counting is one step, also for several threads
 
     def receive(self) -> Hand | None:
         """Block for the next task; None when there is none any more, or when it ran its share."""
@@ -47,10 +49,7 @@ class Serving:
 
     def spent(self) -> bool:
         """Count one task that is about to be taken; True (and told) once the share is used up."""
-        if self._left is None:
-            return False
-        self._left -= 1
-        if self._left >= 0:
+        if self._most is None or next(self._asked) <= self._most:
             return False
         self.channel.send(Leaving())
         return True
