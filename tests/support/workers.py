@@ -118,6 +118,18 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
+def wait_for(condition, timeout: float = 20.0, what: str = "the condition"):
+    """Wait until ``condition()`` is true and give what it gave.
+
+    For what has no event that can be awaited from outside: a file's lines, a stored state.
+    """
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come"
+        threading.Event().wait(0.005)
+    return found
+
+
 def await_gone(*pids: int, within: float) -> float:
     """Wait until none of these processes lives; gives the seconds it took."""
     began = time.monotonic()
@@ -176,10 +188,8 @@ class Bench:
 
     def noted(self, pattern: str, timeout: float = 20.0) -> re.Match:
         """Wait for a line of the journal."""
-        deadline = time.monotonic() + timeout
-        while True:
-            for line in self.journal():
-                if found := re.search(pattern, line):
-                    return found
-            assert time.monotonic() < deadline, f"{pattern!r} was not noted: {self.journal()}"
-            threading.Event().wait(0.005)  # a file has no event that all systems can await
+
+        def found():
+            return next((m for line in self.journal() if (m := re.search(pattern, line))), None)
+
+        return wait_for(found, timeout, what=f"{pattern!r} in the journal")

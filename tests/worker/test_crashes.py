@@ -2,13 +2,12 @@
 
 import os
 import signal
-import threading
 import time
 
 import pytest
 
 from penstock.errors import WorkerLostError
-from workers import alive, await_gone
+from workers import alive, await_gone, wait_for
 
 
 def test_a_task_whose_executor_dies_runs_again_and_stops_at_the_limit(bench):
@@ -63,10 +62,7 @@ def test_what_was_handed_over_but_not_begun_is_not_counted(bench):
         os.kill(pid, signal.SIGKILL)
         await_gone(pid, within=5)
         count = len(bench.journal())
-        deadline = time.monotonic() + 20
-        while len(bench.journal()) == count:
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.005)
+        wait_for(lambda count=count: len(bench.journal()) > count)
         pid = int(bench.journal()[-1].split()[-1])
     assert all(line.startswith("stay 0 ") for line in bench.journal())
     assert all(result.state == "PENDING" for result in stays)

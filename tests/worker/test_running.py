@@ -4,6 +4,7 @@ import pytest
 
 from penstock import TaskFailed
 from penstock.errors import NotRegistered
+from workers import wait_for
 
 POOLS = ["prefork", "threads", "asyncio", "solo"]
 
@@ -115,16 +116,6 @@ def test_progress_and_started_are_seen_while_it_runs(bench):
     assert result.result == {"done": 3}
     second()
     assert result.get(timeout=20) == "finished"
-
-
-def wait_for(condition):
-    import threading
-    import time
-
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
 
 
 def test_an_unknown_task_is_kept_aside_and_its_client_is_told(bench):
