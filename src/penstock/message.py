@@ -9,10 +9,12 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+
+from penstock.errors import EncodeError
 
 __all__ = [
     "Again",
@@ -21,6 +23,7 @@ __all__ = [
     "Done",
     "Lease",
     "Message",
+    "PackedHeaders",
     "Record",
     "Settlement",
     "new_id",
@@ -40,6 +43,7 @@ def _fresh_counter() -> itertools.count[int]:
     return itertools.count(int.from_bytes(os.urandom(5)) << 1)
 
 
+_encode = msgspec.json.Encoder().encode
 _own = os.urandom(4).hex()
 _counter = _fresh_counter()
 
@@ -67,12 +71,54 @@ def new_ids(count: int) -> list[str]:
     """So many new ids, in order, as :func:`new_id` makes them; made together they cost half."""
     ms = time.time_ns() // 1_000_000
     head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
-    ids = []
+    same, prefix, ids = -1, "", []  # what only every 65,536th id changes is written once
     for number in itertools.islice(_counter, count):
-        bits = number & _COUNTER_MASK
-        low = f"{_VARIANT | (bits & _LOW_MASK):08x}"
-        ids.append(f"{head}{bits >> _LOW_BITS:03x}-{low[:4]}-{low[4:]}{_own}")
+        if number >> 16 != same:
+            same, bits = number >> 16, number & _COUNTER_MASK
+            prefix = f"{head}{bits >> _LOW_BITS:03x}-{(_VARIANT | (bits & _LOW_MASK)) >> 16:04x}-"
+        ids.append(f"{prefix}{number & 0xFFFF:04x}{_own}")
     return ids
+
+
+class PackedHeaders(Mapping[str, Any]):
+    """Headers as the JSON text that they travel as, read when somebody first looks into them.
+
+    Made from a template's text they cost a fifth of a map that is encoded; a broker that stores
+    JSON takes ``json`` as it is. The text is ours: it must be a JSON object.
+    """
+
+    __slots__ = ("_read", "json")
+
+    def __init__(self, json: bytes) -> None:
+        self.json = json
+        self._read: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> PackedHeaders:
+        """Any map, packed; raises EncodeError for what JSON has no form for."""
+        if type(values) is cls:
+            return values
+        try:
+            return cls(_encode(values))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise EncodeError(f"headers must be of JSON's types: {error}") from error
+
+    def _map(self) -> dict[str, Any]:
+        if self._read is None:
+            self._read = msgspec.json.decode(self.json, type=dict[str, Any])
+        return self._read
+
+    def __getitem__(self, name: str) -> Any:
+        return self._map()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._map())
+
+    def __len__(self) -> int:
+        return len(self._map())
+
+    def __repr__(self) -> str:
+        return repr(self._map())
 
 
 class Message(msgspec.Struct, frozen=True):

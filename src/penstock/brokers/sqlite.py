@@ -22,6 +22,7 @@ from penstock.brokers.sqlite_holders import Holder, Me
 from penstock.brokers.sqlite_looking import WORK, SqliteLooking
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.processes import Fate
+from penstock.engines.rows import insert
 from penstock.engines.sqlite import SqliteFile
 from penstock.message import Again, Lease, Message, Settlement
 from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive, drive
@@ -98,13 +99,7 @@ class SqliteBroker(SqliteLooking):
         now = self._clock.wall()
         values = [rows.message_row(message, now) for message in messages]
 
-        def publish(connection: apsw.Connection) -> None:
-            if len(values) == 1:
-                connection.execute(SQL.publish, values[0])
-            else:
-                connection.executemany(SQL.publish, values)
-
-        yield Exchange("publish", publish, rings=(WORK,))
+        yield Exchange("publish", lambda c: insert(c, SQL.publish, values), rings=(WORK,))
 
     def _lease(
         self, queues: Sequence[str], limit: int, ttl: float, wait: float

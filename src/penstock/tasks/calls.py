@@ -18,7 +18,8 @@ from penstock.tasks.frame import running
 from penstock.tasks.names import unknown
 from penstock.tasks.options import Priority, wire_priority
 from penstock.wire.codec import Limits
-from penstock.wire.task import Call, another_call, encode_call
+from penstock.wire.task import Call, encode_call
+from penstock.wire.template import CallTemplate
 
 __all__ = ["CallKeywords", "Route", "compose", "compose_many", "wall_time"]
 
@@ -55,7 +56,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ignore_result: bool | None = None
     expires: float | None = None  # seconds
     max_bytes: int
-    plain: dict[int, Message] = {}  # by process id: a call without wishes, which others are like
+    plain: dict[int, CallTemplate] = {}  # by process id: for calls without wishes
 
 
 def compose(
@@ -67,14 +68,10 @@ def compose(
     clock: Clock,
 ) -> Message:
     """The message of one call; raises EncodeError for arguments, ConfigError for options."""
-    if options or route.expires is not None or running() is not None:
-        message = _with_options(route, args, kwargs, options or {}, clock.wall())
+    if _is_plain(route, options):
+        message = _template(route, clock).message(new_id(), args, kwargs, limits=_ANY_SIZE)
     else:
-        pid = os.getpid()  # a fork is another sender
-        first = route.plain.get(pid)
-        if first is None:
-            first = route.plain[pid] = _with_options(route, (), {}, {}, clock.wall())
-        message = another_call(first, new_id(), args, kwargs, limits=_ANY_SIZE)
+        message = _with_options(route, args, kwargs, options or {}, clock.wall())
     _check_size(message, route)
     return message
 
@@ -89,16 +86,33 @@ def compose_many(
     """As :func:`compose`, for many calls with the same options: they share what is the same."""
     if not calls:
         return []
-    messages = [compose(route, *calls[0], options, clock=clock)]
-    first, ids = messages[0], new_ids(len(calls) - 1)
-    for task_id, (args, kwargs) in zip(ids, calls[1:], strict=True):
-        messages.append(another_call(first, task_id, args, kwargs, limits=_ANY_SIZE))
-    _check_size(max(messages, key=_size), route)
+    if _is_plain(route, options):
+        template = _template(route, clock)
+    else:
+        template = CallTemplate(_with_options(route, (), {}, options or {}, clock.wall()))
+    make = template.message
+    messages = [
+        make(task_id, args, kwargs, limits=_ANY_SIZE)
+        for task_id, (args, kwargs) in zip(new_ids(len(calls)), calls, strict=True)
+    ]
+    sizes = [len(message.body) for message in messages]
+    if max(sizes) > route.max_bytes:
+        _check_size(messages[sizes.index(max(sizes))], route)
     return messages
 
 
-def _size(message: Message) -> int:
-    return len(message.body)
+def _is_plain(route: Route, options: CallKeywords | None) -> bool:
+    """True for a call without wishes, which is like every other of its task in this process."""
+    return not options and route.expires is None and running() is None
+
+
+def _template(route: Route, clock: Clock) -> CallTemplate:
+    pid = os.getpid()  # a fork is another sender
+    template = route.plain.get(pid)
+    if template is None:
+        first = _with_options(route, (), {}, {}, clock.wall())
+        template = route.plain[pid] = CallTemplate(first)
+    return template
 
 
 def _check_size(message: Message, route: Route) -> None:

@@ -37,8 +37,12 @@ class AsyncResult(Generic[R]):
     Thread-safe. Awaiting it gives the result.
     """
 
+    __slots__ = ("__weakref__", "_final", "_ignored", "app", "id")
+
     def __init__(self, id: str, *, app: App, ignored: bool = False) -> None:
-        self.id = _checked(id)
+        if type(id) is not str or not id:
+            raise ConfigError(f"a task id is a text that is not empty, not {id!r}")
+        self.id = id
         self.app = app
         self._ignored = ignored  # known to store nothing: there is nothing to wait for
         self._final: ResultDocument | None = None  # a final document never changes: kept
@@ -254,12 +258,6 @@ class AsyncResult(Generic[R]):
 
 _UNKNOWN = ResultDocument(task_id="", status="PENDING")  # what is not stored is pending
 _FOR_EVER = 10 * 365 * 86400.0  # seconds: revoked ids always have a lifetime
-
-
-def _checked(task_id: object) -> str:
-    if isinstance(task_id, str) and task_id:
-        return task_id
-    raise ConfigError(f"a task id is a text that is not empty, not {task_id!r}")
 
 
 def _child(member: Any) -> str:

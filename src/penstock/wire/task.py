@@ -6,14 +6,14 @@ without touching the body.
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from penstock.errors import DecodeError, EncodeError
 from penstock.message import Message, new_id
+from penstock.wire.arguments import encode_arguments, shown
 from penstock.wire.body import check_format, read_body
 from penstock.wire.call import Call, Embed, Header, OldHeader
 from penstock.wire.codec import LIMITS, Limits, dumps
@@ -24,7 +24,6 @@ __all__ = [
     "Call",
     "Embed",
     "Header",
-    "another_call",
     "decode_call",
     "encode_call",
     "read_header",
@@ -38,11 +37,7 @@ _MEMBERS = frozenset({"lang", *Header.__struct_fields__})
 _OF_DELIVERY = frozenset({"compression", "redelivered"})
 _OF_CUSTODY = "penstock_"
 _MAY_BE_NULL = ("retries", "timelimit", "stamps", "replaced_task_nesting")
-_NO_EMBED = Embed()
-_NO_EMBED_TAIL = b', {"callbacks": null, "errbacks": null, "chain": null, "chord": null}]'
-_MAX_REPR = 1024
 _TEXT = f"text of 1 to {MAX_NAME} characters"
-_SMALL_BODY = 4096  # bytes: arguments of this size are worth a full repr
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -62,7 +57,7 @@ def encode_call(
     It may run from ``ready_at`` (wall seconds; 0: from the call's ``eta``, or at once).
     """
     _check_names(call)
-    body = _body(call.task, call.args, call.kwargs, call.embed, limits)
+    body = encode_arguments(call.task, call.args, call.kwargs, call.embed, limits=limits)
     eta, expires = call.eta, call.expires
     headers: dict[str, Any] = {
         "lang": "py",
@@ -77,8 +72,8 @@ def encode_call(
         "timelimit": list(call.timelimit),
         "root_id": call.root_id or call.id,
         "parent_id": call.parent_id,
-        "argsrepr": _repr(tuple(call.args), len(body)) if call.argsrepr is None else call.argsrepr,
-        "kwargsrepr": _repr(call.kwargs, len(body)) if call.kwargsrepr is None else call.kwargsrepr,
+        "argsrepr": shown(tuple(call.args), len(body)) if call.argsrepr is None else call.argsrepr,
+        "kwargsrepr": shown(call.kwargs, len(body)) if call.kwargsrepr is None else call.kwargsrepr,
         "origin": call.origin,
         "ignore_result": call.ignore_result,
         "replaced_task_nesting": call.replaced_task_nesting,
@@ -100,67 +95,11 @@ def encode_call(
     )
 
 
-def another_call(
-    first: Message,
-    task_id: str,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    *,
-    limits: Limits = LIMITS,
-) -> Message:
-    """The message of another call of the same task, sent alike: a third of the work of the first.
-
-    ``first`` is what :func:`encode_call` made. The new one has its own id (also as its key), its
-    own arguments, and itself as its root where the first had.
-    """
-    body = _body(first.headers["task"], args, kwargs, _NO_EMBED, limits)
-    headers = {
-        **first.headers,
-        "id": task_id,
-        "argsrepr": _repr(args if type(args) is tuple else tuple(args), len(body)),
-        "kwargsrepr": _repr(kwargs, len(body)) if kwargs else "{}",
-    }
-    if headers["root_id"] == first.id:
-        headers["root_id"] = task_id
-    return Message(
-        task_id,
-        first.queue,
-        headers,
-        body,
-        first.priority,
-        first.ready_at,
-        first.expires_at,
-        task_id,
-        first.properties,
-    )
-
-
 def _check_names(call: Call) -> None:
     if not is_name(call.task):
-        raise EncodeError(f"a call needs the name of its task: {_TEXT}, not {_repr(call.task)}")
+        raise EncodeError(f"a call needs the name of its task: {_TEXT}, not {shown(call.task)}")
     if not is_name(call.id):
-        raise EncodeError(f"a call of {call.task} needs an id: {_TEXT}, not {_repr(call.id)}")
-
-
-def _body(
-    task: str, args: Sequence[Any], kwargs: Mapping[str, Any], embed: Embed, limits: Limits
-) -> bytes:
-    if not isinstance(args, (list, tuple)):
-        args = _listed(task, args)
-    if not isinstance(kwargs, dict):
-        kwargs = dict(kwargs)
-    try:
-        if embed is _NO_EMBED or embed == _NO_EMBED:  # nearly every call: its text is known
-            return dumps((args, kwargs), limits=limits)[:-1] + _NO_EMBED_TAIL
-        return dumps((args, kwargs, msgspec.structs.asdict(embed)), limits=limits)
-    except EncodeError as error:
-        raise EncodeError(f"the arguments of {task}: {error}") from error
-
-
-def _listed(task: str, args: Sequence[Any]) -> list[Any]:
-    if isinstance(args, str | bytes):  # would be spread into characters
-        raise EncodeError(f"args of {task} is text: give a list or a tuple of arguments")
-    return list(args)
+        raise EncodeError(f"a call of {call.task} needs an id: {_TEXT}, not {shown(call.id)}")
 
 
 def _add_own(headers: dict[str, Any], call: Call, limits: Limits) -> None:
@@ -180,21 +119,6 @@ def _add_own(headers: dict[str, Any], call: Call, limits: Limits) -> None:
         dumps((call.headers, call.stamps), limits=limits)
     except EncodeError as error:
         raise EncodeError(f"the headers or stamps of {call.task}: {error}") from error
-
-
-def _repr(value: Any, size: int = 0) -> str:
-    """Text for logs, at most 1024 characters and never at the price of a long argument."""
-    try:
-        text = repr(value) if size <= _SMALL_BODY else _short_repr(value)
-    except Exception:  # noqa: BLE001 - an argument's own __repr__ may raise anything
-        return "<cannot be shown>"
-    return text if len(text) <= _MAX_REPR else text[: _MAX_REPR - 3] + "..."
-
-
-_short = reprlib.Repr()
-_short.maxlist = _short.maxtuple = _short.maxdict = 20
-_short.maxstring = _short.maxother = 200
-_short_repr = _short.repr
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -292,7 +216,7 @@ def _call(message: Message, header: Header, args: Any, kwargs: Any, embed: Any) 
     return Call(
         args=args,
         kwargs=kwargs,
-        embed=_checked(embed, Embed, "what follows it") if embed else _NO_EMBED,
+        embed=_checked(embed, Embed, "what follows it") if embed else Embed(),
         reply_to=reply_to if isinstance(reply_to, str) else None,
         headers={k: v for k, v in message.headers.items() if _is_own(k)},
         **msgspec.structs.asdict(header),

@@ -1,0 +1,1 @@
+"""Queues between threads, and queues and pipes between processes, usable alone."""

@@ -1,0 +1,1 @@
+"""The C core, and the Python twin that takes over where it cannot be compiled."""

@@ -1,0 +1,67 @@
+"""The messages of many calls of one task: what is the same is written once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any
+
+from penstock.message import Message, PackedHeaders
+from penstock.wire.arguments import encode_quickly, shown
+from penstock.wire.codec import LIMITS, Limits
+
+__all__ = ["CallTemplate"]
+
+_OWN = frozenset({"id", "root_id", "argsrepr", "kwargsrepr"})  # each call has its own
+
+
+class CallTemplate:
+    """Makes the messages of calls that are sent alike, each in a fifth of the time of the first.
+
+    ``first`` is what :func:`~penstock.wire.task.encode_call` made. Each has its own id (also as
+    its key), its own arguments, and itself as its root where the first had.
+    """
+
+    __slots__ = ("_first", "_root", "_same", "_task")
+
+    def __init__(self, first: Message) -> None:
+        headers = first.headers
+        self._first = first
+        self._task = headers["task"]
+        self._root = None if headers["root_id"] == first.id else quoted(headers["root_id"])
+        same = {name: value for name, value in headers.items() if name not in _OWN}
+        self._same = PackedHeaders.of(same).json.decode()[1:]
+
+    def message(
+        self,
+        task_id: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        limits: Limits = LIMITS,
+    ) -> Message:
+        """One more call; raises EncodeError for its arguments."""
+        first = self._first
+        body = encode_quickly(self._task, args, kwargs, limits=limits)
+        size = len(body)
+        own = quoted(task_id)
+        shown_args = quoted(shown(args if type(args) is tuple else tuple(args), size))
+        shown_kwargs = quoted(shown(kwargs, size)) if kwargs else '"{}"'
+        headers = (
+            f'{{"id":{own},"root_id":{self._root or own},"argsrepr":{shown_args},'
+            f'"kwargsrepr":{shown_kwargs},{self._same}'
+        )
+        return Message(
+            task_id,
+            first.queue,
+            PackedHeaders(headers.encode()),
+            body,
+            first.priority,
+            first.ready_at,
+            first.expires_at,
+            task_id,
+            first.properties,
+        )
+
+    def __repr__(self) -> str:
+        return f"<CallTemplate of {self._task}>"
