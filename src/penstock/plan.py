@@ -34,14 +34,17 @@ class Exchange(msgspec.Struct, frozen=True):
 
     ``run`` gets the engine's own target (an open transaction, a state, a pipeline) and gives the
     reply. ``durable`` asks for the engine's full durability before the reply: not needed for what
-    a crash of the machine voids anyway, such as leases. ``rings`` names the bells to ring once it
-    has happened and something came of it.
+    a crash of the machine voids anyway, such as leases. With ``seen_early`` others may see it, and
+    hear its bells, before it is durable: right where nothing that they do with it can be durable
+    unless it is, too. ``rings`` names the bells to ring once it has happened and something came of
+    it.
     """
 
     name: str
     run: Callable[[Any], Any]
     writes: bool = True
     durable: bool = True
+    seen_early: bool = False
     rings: tuple[str, ...] = ()
 
 

@@ -59,6 +59,7 @@ class SqliteBroker(SqliteLooking):
         self._entered = ""  # the boot whose start this object has seen to
         self._made_at = clock.wall()
         self._heard: int | None = None
+        self._sweep = upkeep.Sweep()
         if engine.location.synchronous != "FULL":
             self.capabilities = _PROCESS  # type: ignore[misc] # a choice of this one URL
         if engine.is_open:
@@ -99,7 +100,13 @@ class SqliteBroker(SqliteLooking):
         now = self._clock.wall()
         values = [rows.message_row(message, now) for message in messages]
 
-        yield Exchange("publish", lambda c: insert(c, SQL.publish, values), rings=(WORK,))
+        # A worker may begin while we wait for the disk: what it settles brings this to disk, too.
+        yield Exchange(
+            "publish",
+            lambda connection: insert(connection, SQL.publish, values),
+            seen_early=True,
+            rings=(WORK,),
+        )
 
     def _lease(
         self, queues: Sequence[str], limit: int, ttl: float, wait: float
@@ -225,7 +232,8 @@ class SqliteBroker(SqliteLooking):
 
     def _around(self, connection: apsw.Connection) -> tuple[float | None, list[Holder], bool]:
         due = upkeep.next_due(connection, self._clock)
-        return due, Holder.all(connection), upkeep.rubbish(connection, self._clock)
+        expired = self._sweep.look(connection, self._clock)
+        return due, Holder.all(connection), expired or upkeep.rubbish(connection, self._clock)
 
     def _advance(self, connection: apsw.Connection, dead: Sequence[int]) -> float | None:
         upkeep.advance(connection, self._clock, dead)
@@ -237,7 +245,8 @@ class SqliteBroker(SqliteLooking):
 
     def _prune(self, connection: apsw.Connection, me: Me) -> bool:
         me.be_seen(connection)
-        return upkeep.prune(connection, self._clock)
+        more = self._sweep.drop(connection, self._clock)
+        return upkeep.prune(connection, self._clock) or more
 
     # --- revoking, announcing, enrolling -------------------------------------------------
 

@@ -13,9 +13,11 @@ from penstock.engines.sqlite_records import SQL as RECORDS
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["CHUNK", "advance", "enter_boot", "next_due", "prune", "rubbish"]
+__all__ = ["CHUNK", "Sweep", "advance", "enter_boot", "next_due", "prune", "rubbish"]
 
 CHUNK = 1000  # rows that one transaction prunes or readies at most: it holds up every other writer
+
+_WINDOW = 200  # results that a sweep looks at: some ten pages
 
 _DONE_KEPT = 60.0  # seconds, as all of these; longer than anybody repeats an exchange
 _DEAD_KEPT = 7 * 86_400.0
@@ -73,7 +75,6 @@ def prune(connection: apsw.Connection, clock: Clock) -> bool:
         (SQL.prune_dead, now - _DEAD_KEPT),
         (SQL.prune_announcements, now - _ANNOUNCEMENT_KEPT),
         (SQL.prune_revoked, now),
-        (RECORDS.prune_results, now),
         (RECORDS.prune_groups, now - _MEMBER_KEPT),
     ):
         room = CHUNK - (connection.total_changes() - before)
@@ -84,3 +85,27 @@ def prune(connection: apsw.Connection, clock: Clock) -> bool:
 def prune_done(connection: apsw.Connection, boot: float, limit: int) -> None:
     """Drop tombstones that are old enough; by boot time, for a wall clock may jump over it."""
     connection.execute(SQL.prune_done, (boot - _DONE_KEPT, limit))
+
+
+class Sweep:
+    """Walks through the results, a window at a time, and drops what has expired.
+
+    Nobody reads what has expired, so that it may lie for a while: until the walk, which begins
+    with the oldest, comes by again.
+    """
+
+    def __init__(self) -> None:
+        self._from = self._to = ""
+
+    def look(self, connection: apsw.Connection, clock: Clock) -> bool:
+        """Look at the next window; True when something in it has expired."""
+        found = (self._to, _WINDOW, clock.wall())
+        ((last, expired),) = connection.execute(RECORDS.expired, found)
+        self._from, self._to = self._to, last or ""  # behind the last one it begins anew
+        return bool(expired)
+
+    def drop(self, connection: apsw.Connection, clock: Clock) -> bool:
+        """Drop what has expired in that window; True when there was any, and so may be more."""
+        before = connection.total_changes()
+        connection.execute(RECORDS.prune_results, (self._from, self._to, clock.wall()))
+        return connection.total_changes() > before

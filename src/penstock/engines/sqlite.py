@@ -7,6 +7,11 @@ fails, the batch is rolled back and each is run alone, so that a bad one hurts o
 *Durability by need.* A batch in which no exchange is durable is committed without an fsync: a
 power loss voids leases anyway. Any later durable commit brings the earlier ones to disk with it.
 
+*Publications are seen early.* A batch of them is committed without an fsync, seen by workers and
+then synced, and only then are its callers told. A worker begins while the publisher waits for the
+disk; should the power fail, nobody was told of the message, and what was settled of it would have
+brought it to disk, too.
+
 *Readers never wait for an fsync*: they have a connection and a lock of their own.
 
 *Forks.* No connection crosses a fork: before it, running transactions end and connections close;
@@ -26,7 +31,7 @@ from penstock.engines.bell import Bells
 from penstock.engines.sqlite_errors import translated
 from penstock.engines.sqlite_file import Location, connect
 from penstock.engines.tickets import Line, Ticket
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, Uncertain
 from penstock.plan import Command, Exchange, Listen, Listener
 from penstock.url import Url
 
@@ -76,6 +81,7 @@ class SqliteFile:
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
         self._synchronous = ""  # what the writing connection is set to
+        self._log: int | None = None  # the file beside, which commits are written to
         self._line = Line(self._carry_out)
         folder = Path(f"{self.location.path}-bell")
         self._bells = Bells(folder, version=self.version, inotify=self._inotify)
@@ -126,7 +132,9 @@ class SqliteFile:
                         ticket.fail(error)
 
     def _transact(self, connection: apsw.Connection, batch: Sequence[Ticket]) -> None:
-        self._synchronize(connection, durable=any(ticket.exchange.durable for ticket in batch))
+        durable = [ticket.exchange for ticket in batch if ticket.exchange.durable]
+        early = bool(durable) and all(exchange.seen_early for exchange in durable)
+        self._synchronize(connection, durable=bool(durable) and not early)
         self._begin(connection)
         try:
             rings = _run(connection, batch)
@@ -141,9 +149,12 @@ class SqliteFile:
             self._roll_back(connection)
             raise
         self._commit(connection)
-        for ticket in batch:
-            ticket.finished = True
+        if not early:
+            _finish(batch)
         self._bells.ring(rings)
+        if early:
+            self._sync()
+            _finish(batch)
 
     def _each_alone(self, batch: Sequence[Ticket]) -> None:
         for ticket in batch:
@@ -165,6 +176,23 @@ class SqliteFile:
         except Exception as error:
             self._discard(connection)  # a new one reads what really is in the file
             raise self._told(error, committing=True) from error
+
+    def _sync(self) -> None:
+        """Bring to disk what is committed, as SQLite does within a commit of its own.
+
+        The log is all there is to it: a checkpoint, which moves frames out of it, syncs both.
+        """
+        if self.location.synchronous != "FULL":
+            return
+        try:
+            if self._log is None:
+                self._log = os.open(f"{self.location.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            os.fdatasync(self._log)
+        except OSError as error:
+            raise Uncertain(
+                f"{self.location.path}: committed, but the disk did not confirm it: "
+                f"{error.strerror}"
+            ) from error
 
     def _roll_back(self, connection: apsw.Connection) -> None:
         """End the transaction, if SQLite has not."""
@@ -253,6 +281,9 @@ class SqliteFile:
             if connection is not None:
                 connection.close()
         self._reader = self._writer = None
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
         self._bells.close()
 
     def before_fork(self) -> None:
@@ -273,6 +304,11 @@ class SqliteFile:
 
     def __repr__(self) -> str:
         return f"SqliteFile({self.location.path!r})"
+
+
+def _finish(batch: Sequence[Ticket]) -> None:
+    for ticket in batch:
+        ticket.finished = True
 
 
 def _run(connection: apsw.Connection, batch: Sequence[Ticket]) -> list[str]:

@@ -34,8 +34,14 @@ WHERE id = ?1 AND (expires_at IS NULL OR expires_at > ?2);
 DELETE FROM result WHERE id = ?1;
 
 -- name: prune_results
--- Takes the wall time now and how many at most.
-DELETE FROM result WHERE id IN (SELECT id FROM result WHERE expires_at <= ?1 LIMIT ?2);
+-- Takes two ids and the wall time now: what has expired behind the first, up to the second.
+DELETE FROM result WHERE id > ?1 AND id <= ?2 AND expires_at <= ?3;
+
+-- name: expired
+-- Takes an id, how many records behind it to look at, and the wall time now. Gives the last id
+-- looked at (NULL: there is none) and how many of them have expired.
+SELECT max(id), total(expires_at <= ?3)
+FROM (SELECT id, expires_at FROM result WHERE id > ?1 ORDER BY id LIMIT ?2);
 
 -- name: arrive
 -- Takes group, member, token, now. A member that came before is left as it is.

