@@ -26,5 +26,5 @@ def extension(folder: Path) -> Extension:
 
 
 # Robust mutexes, futexes and sealed memory files are Linux's.
-on_linux = sys.platform == "linux"
-setup(ext_modules=[extension(m.parent) for m in sorted(CORE.glob("*/module.c"))] if on_linux else [])
+folders = sorted(CORE.glob("*/module.c")) if sys.platform == "linux" else []
+setup(ext_modules=[extension(module.parent) for module in folders])

@@ -159,6 +159,11 @@ def _make(path: Path) -> None:
 
 
 def _set_up(connection: apsw.Connection, location: Location, *, writes: bool) -> None:
+    import apsw
+
+    # Plans do not depend on the values that are bound. Otherwise SQLite prepares a statement that
+    # leans on a partial index anew at each use: a claim took 22 us for what takes 4.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.set_busy_handler(_waiting())
     connection.pragma("synchronous", location.synchronous)
     if connection.pragma("journal_mode") != "wal" or _version(connection) != _SCHEMA:
