@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from abc import ABCMeta
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -81,21 +80,18 @@ def new_ids(count: int) -> list[str]:
     return ids
 
 
-class _StructMapping(msgspec.StructMeta, ABCMeta):
-    """So that a struct, which is made in half of the time, can be a Mapping as well."""
-
-
-class PackedHeaders(
-    Mapping[str, Any], msgspec.Struct, metaclass=_StructMapping, eq=False, gc=False
-):
+class PackedHeaders(Mapping[str, Any]):
     """Headers as the JSON text that they travel as, read when somebody first looks into them.
 
     Made from a template's text they cost a fifth of a map that is encoded; a broker that stores
     JSON takes ``json`` as it is. The text is ours: it must be a JSON object.
     """
 
-    json: bytes
-    read: dict[str, Any] | None = None
+    __slots__ = ("_read", "json")
+
+    def __init__(self, json: bytes) -> None:
+        self.json = json
+        self._read: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PackedHeaders:
@@ -108,9 +104,9 @@ class PackedHeaders(
             raise EncodeError(f"headers must be of JSON's types: {error}") from error
 
     def _map(self) -> dict[str, Any]:
-        if self.read is None:
-            self.read = msgspec.json.decode(self.json, type=dict[str, Any])
-        return self.read
+        if self._read is None:
+            self._read = msgspec.json.decode(self.json, type=dict[str, Any])
+        return self._read
 
     def __getitem__(self, name: str) -> Any:
         return self._map()[name]
