@@ -35,6 +35,7 @@ T = TypeVar("T")
 _MEMBERS = frozenset({"lang", *Header.__struct_fields__})
 # Said by brokers and workers of one delivery, not by the sender of the call.
 _OF_DELIVERY = frozenset({"compression", "redelivered"})
+_NOT_OWN = _MEMBERS | _OF_DELIVERY
 _OF_CUSTODY = "penstock_"
 _MAY_BE_NULL = ("retries", "timelimit", "stamps", "replaced_task_nesting")
 _TEXT = f"text of 1 to {MAX_NAME} characters"
@@ -175,6 +176,8 @@ def _header(headers: Mapping[str, Any], limits: Limits) -> Header:
 
 def _check_text(header: Header) -> None:
     """What becomes a key in brokers and stores must be text that they can keep."""
+    if f"{header.task}{header.id}{header.root_id}{header.parent_id}{header.group}".isascii():
+        return
     for name in ("task", "id", "root_id", "parent_id", "group"):
         text = getattr(header, name)
         if text is not None and not is_utf8(text):
@@ -218,13 +221,17 @@ def _call(message: Message, header: Header, args: Any, kwargs: Any, embed: Any) 
         kwargs=kwargs,
         embed=_checked(embed, Embed, "what follows it") if embed else Embed(),
         reply_to=reply_to if isinstance(reply_to, str) else None,
-        headers={k: v for k, v in message.headers.items() if _is_own(k)},
+        headers=_own(message.headers),
         **msgspec.structs.asdict(header),
     )
 
 
-def _is_own(name: str) -> bool:
-    return not (name in _MEMBERS or name in _OF_DELIVERY or name.startswith(_OF_CUSTODY))
+def _own(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sender says beside the protocol."""
+    others = headers.keys() - _NOT_OWN
+    if not others:
+        return {}
+    return {k: v for k, v in headers.items() if k in others and not k.startswith(_OF_CUSTODY)}
 
 
 def _read_old(message: Message, limits: Limits) -> tuple[Header, dict[str, Any]]:

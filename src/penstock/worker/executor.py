@@ -22,7 +22,7 @@ from penstock.tasks.outcome import (
     state_document,
 )
 from penstock.tasks.run import Guard, arun_call, run_call
-from penstock.wire.task import Call, decode_call
+from penstock.wire.task import Call, Embed, decode_call
 from penstock.worker import log, protocol
 from penstock.worker.protocol import Begun, Finished, FromExecutor, Hand, Progress, Ready, Retried
 from penstock.worker.story import tell_end
@@ -147,8 +147,13 @@ class Executor:
                 return Finished(hand.tag, state, document, outcome.runtime)
 
 
+_NOTHING_FOLLOWS = Embed()
+
+
 def _refuse_follow_ups(call: Call) -> None:
     """Raise DecodeError for a call with callbacks or a chain: half a run would lose them."""
+    if call.embed == _NOTHING_FOLLOWS:
+        return
     asked = [name for name in call.embed.__struct_fields__ if getattr(call.embed, name)]
     if asked:
         raise DecodeError(f"it asks for {', '.join(asked)}, which this version does not run")
