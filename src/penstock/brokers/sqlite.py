@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ from penstock.brokers.sqlite_holders import Holder, Me
 from penstock.brokers.sqlite_looking import WORK, SqliteLooking
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.processes import Fate
-from penstock.engines.rows import insert
+from penstock.engines.rows import changed, insert
 from penstock.engines.sqlite import SqliteFile
 from penstock.message import Again, Lease, Message, Settlement
 from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive, drive
@@ -188,12 +189,12 @@ class SqliteBroker(SqliteLooking):
         until = self._clock.boot() + ttl
         fences = [(until, lease.message.key, lease.fence) for lease in leases]
 
-        def extend(connection: apsw.Connection) -> set[str]:
+        def extend(connection: apsw.Connection) -> list[bool]:
             me.be_seen(connection)
-            return {key for (key,) in connection.executemany(SQL.extend, fences)}
+            return [changed(connection, SQL.extend, fence) for fence in fences]
 
         held = yield Exchange("extend", extend, durable=False)
-        return [replace(lease, until=until) for lease in leases if lease.message.key in held]
+        return [replace(lease, until=until) for lease in compress(leases, held)]
 
     def _settle(self, settlements: Sequence[Settlement]) -> Plan[list[Settlement]]:
         again = any(type(settlement) is Again for settlement in settlements)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.brokers import sqlite_rows as rows
 from penstock.clock import Clock
+from penstock.engines.rows import changed
 from penstock.engines.sqlite_records import put_records
 from penstock.engines.statements import Statements
-from penstock.message import Again, Dead, Done, Lease, Settlement
+from penstock.message import Again, Dead, Lease, Settlement
 
 if TYPE_CHECKING:
     import apsw
@@ -54,10 +55,9 @@ def settle(
     connection: apsw.Connection, settlements: Sequence[Settlement], clock: Clock
 ) -> list[int]:
     """End leases and store the records that come along; gives the places of those lost."""
-    held = _end(connection, settlements, clock)
     lost, records = [], []
-    for place, (settlement, ended) in enumerate(zip(settlements, held, strict=True)):
-        if not ended:
+    for place, settlement in enumerate(settlements):
+        if not _ended(connection, settlement, clock):
             if not _is_repeat(connection, settlement):
                 lost.append(place)
         elif settlement.record is not None:
@@ -66,40 +66,23 @@ def settle(
     return lost
 
 
-def _end(
-    connection: apsw.Connection, settlements: Sequence[Settlement], clock: Clock
-) -> list[bool]:
-    if all(type(settlement) is Done for settlement in settlements):
-        return _all_done(connection, settlements, clock.boot())
-    return [_ended(connection, settlement, clock) for settlement in settlements]
-
-
-def _all_done(
-    connection: apsw.Connection, settlements: Sequence[Settlement], boot: float
-) -> list[bool]:
-    # One call for the whole batch: half the time of a call for each.
-    fences = ((boot, s.lease.message.key, s.lease.fence) for s in settlements)
-    ended = {key for (key,) in connection.executemany(SQL.done, fences)}
-    return [s.lease.message.key in ended for s in settlements]
-
-
 def _ended(connection: apsw.Connection, settlement: Settlement, clock: Clock) -> bool:
     lease = settlement.lease
     key, fence = lease.message.key, lease.fence
-    if isinstance(settlement, Again):
+    if type(settlement) is Again:
         return _again(connection, settlement, clock)
-    if isinstance(settlement, Dead):
+    if type(settlement) is Dead:
         connection.execute(SQL.bury, (clock.wall(), settlement.reason, key, fence))
-    return bool(list(connection.execute(SQL.done, (clock.boot(), key, fence))))
+    return changed(connection, SQL.done, (clock.boot(), key, fence))
 
 
 def _again(connection: apsw.Connection, settlement: Again, clock: Clock) -> bool:
     lease, message, at = settlement.lease, settlement.message, settlement.at
     if message.key == lease.message.key:
         row = rows.changed_row(message, at, lease.fence, clock.wall())
-        return bool(list(connection.execute(SQL.hand_back, row)))
+        return changed(connection, SQL.hand_back, row)
     fence = (clock.boot(), lease.message.key, lease.fence)
-    ended = bool(list(connection.execute(SQL.done, fence)))
+    ended = changed(connection, SQL.done, fence)
     if ended:
         connection.execute(SQL.publish, rows.message_row(message, clock.wall(), at))
     return ended

@@ -1,4 +1,4 @@
-"""Many rows into a table, some dozens to a statement."""
+"""Rows: many into a table, some dozens to a statement; whether one was changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["insert"]
+__all__ = ["changed", "insert"]
 
 _AT_ONCE = 50  # a row costs 0.8 us less than alone; twice as many to a statement gain nothing
 
@@ -25,6 +25,12 @@ def insert(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object
             connection.execute(many, tuple(values))
     if whole < len(rows):
         connection.executemany(sql, rows[whole:])
+
+
+def changed(connection: apsw.Connection, sql: str, values: Sequence[object]) -> bool:
+    """Run a statement that changes one row or none; True when it did."""
+    connection.execute(sql, values)
+    return bool(connection.changes())
 
 
 @cache

@@ -20,7 +20,8 @@ def put_records(connection: apsw.Connection, records: Sequence[Record], now: flo
     """Store records at wall time ``now``; gives those that were refused as stale."""
     refused: list[Record] = []
     for record in records:
-        if not list(connection.execute(SQL.put_record, _row(record, now))):
+        connection.execute(SQL.put_record, _row(record, now))
+        if not connection.changes():
             if _is_there(connection, record):  # a repeat: what came before it was stored, too
                 refused = [other for other in refused if other.id != record.id]
             else:

@@ -2,7 +2,7 @@
 
 -- name: put_record
 -- Takes id, state, key, attempt, final, ttl, expires_at, document, and the wall time now.
--- Gives the id when it was stored, nothing when it was refused as stale. The rules stand in the
+-- Changes no row when it is refused as stale. The rules stand in the
 -- conflict clause, so that reading the old record and writing the new one cannot be parted:
 -- an empty key loses against a final record; the same publication against a final one and against
 -- a higher attempt; another publication against the final record of a newer one (keys sort by
@@ -17,8 +17,7 @@ WHERE expires_at <= ?9 OR CASE excluded.key
     WHEN '' THEN NOT final
     WHEN key THEN NOT final AND excluded.attempt >= attempt
     ELSE NOT final OR excluded.key > key
-END
-RETURNING id;
+END;
 
 -- name: same_record
 -- Takes id, state, key, attempt, document. Gives a row when exactly this is stored: a repeat.

@@ -28,5 +28,5 @@ UPDATE message SET state = 0, holder = NULL, until = NULL, claim = NULL
 WHERE state >= 2 AND state = 2 AND holder = ?1 AND claim = ?2;
 
 -- name: extend
--- Takes until, key, fence. Gives the key where that lease is still held.
-UPDATE message SET until = ?1 WHERE key = ?2 AND attempt = ?3 AND state = 2 RETURNING key;
+-- Takes until, key, fence.
+UPDATE message SET until = ?1 WHERE key = ?2 AND attempt = ?3 AND state = 2;
