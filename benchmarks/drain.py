@@ -65,6 +65,7 @@ def measure(system, count, disk):
             fill(system, 0, WARM_UP, folder, environment)
             wait(lambda: _marks.done(folder, WARM_UP) == WARM_UP)
             everyone = tree(worker.pid)
+            time.sleep(0.3)  # the last one is settled: nobody is stopped within a transaction
             for pid in everyone:
                 os.kill(pid, signal.SIGSTOP)
             _marks.clear(folder)

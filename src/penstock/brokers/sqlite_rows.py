@@ -27,8 +27,6 @@ _decode = msgspec.json.Decoder().decode
 
 def as_json(values: Mapping[str, Any]) -> bytes:
     """Headers or properties as they are stored; raises EncodeError."""
-    if type(values) is PackedHeaders:  # asking whether it is empty would read it
-        return values.json
     return PackedHeaders.of(values).json if values else b""
 
 
@@ -40,6 +38,7 @@ def from_json(data: bytes) -> dict[str, Any]:
 def message_row(message: Message, now: float, at: float = 0.0) -> tuple[object, ...]:
     """The values that ``publish`` takes, for a message that arrives at wall time ``now``."""
     ready_at = message.ready_at if message.ready_at > at else at  # noqa: FURB136 - a third of max()
+    headers, properties = message.headers, message.properties
     return (
         message.key,
         message.id,
@@ -49,8 +48,8 @@ def message_row(message: Message, now: float, at: float = 0.0) -> tuple[object, 
         now,
         ready_at,
         message.expires_at,
-        as_json(message.headers),
-        as_json(message.properties),
+        headers.json if type(headers) is PackedHeaders else as_json(headers),
+        as_json(properties) if properties else b"",
         message.body,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = ["ArgumentCheck"]
@@ -19,11 +19,21 @@ class ArgumentCheck:
         self._own = (None,) if bound else ()  # stands for the task itself
         self._least, self._most = _positional(function, len(self._own))
 
+    # Nearly every call passes its arguments by position, and counting them is a hundredth of the
+    # work of a signature.
+
     def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-        # Nearly every call passes its arguments by position, and counting them is a hundredth of
-        # the work of a signature.
-        if not kwargs and self._least <= len(args) <= self._most:
-            return
+        if kwargs or not self._least <= len(args) <= self._most:
+            self._bind(args, kwargs)
+
+    def of_all(self, calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]) -> None:
+        """The same for many calls."""
+        least, most = self._least, self._most
+        for args, kwargs in calls:
+            if kwargs or not least <= len(args) <= most:
+                self._bind(args, kwargs)
+
+    def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         import inspect
 
         try:

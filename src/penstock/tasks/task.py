@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from types import MethodType
+from types import MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from penstock.errors import ConfigError
@@ -179,8 +179,7 @@ class Task(Generic[P, R]):
             raise ConfigError("send_many takes no task_id: every call has one of its own")
         arguments = [_arguments(call) for call in calls]
         if self._check is not None:
-            for args, kwargs in arguments:
-                self._check(args, kwargs)
+            self._check.of_all(arguments)
         route = self.app.route(self.name, self.options)
         return compose_many(route, arguments, options, clock=self.app.clock)
 
@@ -318,9 +317,12 @@ async def _within(frame: Frame, coroutine: Coroutine[Any, Any, R]) -> R:
         return await coroutine
 
 
+_NO_KEYWORDS: Mapping[str, Any] = MappingProxyType({})
+
+
 def _arguments(call: Arguments) -> tuple[Sequence[Any], Mapping[str, Any]]:
     if type(call) is tuple:  # nearly always, and asking for a Mapping takes ten times as long
-        return call, {}
+        return call, _NO_KEYWORDS
     if isinstance(call, Mapping):
         return (), call
     if isinstance(call, (str, bytes)):

@@ -12,17 +12,19 @@ from penstock.errors import EncodeError
 from penstock.wire.call import Embed
 from penstock.wire.codec import Limits, dumps
 
-__all__ = ["encode_arguments", "encode_quickly", "shown"]
+__all__ = ["NOTHING_FOLLOWS", "PLAIN", "encode_arguments", "encode_plain", "shown"]
 
 _NO_EMBED = Embed()
 _EMPTY_EMBED = b'{"callbacks": null, "errbacks": null, "chain": null, "chord": null}'
-_NOTHING_FOLLOWS = b",{}," + _EMPTY_EMBED.replace(b" ", b"") + b"]"
 _LISTS = frozenset({tuple, list})
-_PLAIN = frozenset({int, str, bool, type(None)})  # msgspec writes them as json does
 _MAX_SHOWN = 1024
 _SMALL_BODY = 4096  # bytes: arguments of this size are worth a full repr
 
-_encode_plain = msgspec.json.Encoder().encode
+# For whoever writes many bodies: where all arguments are PLAIN and `encode_plain` gives ASCII, it
+# says what `encode_arguments` would, in a sixth of the time and without the spaces.
+PLAIN = frozenset({int, str, bool, type(None)})
+NOTHING_FOLLOWS = b",{}," + _EMPTY_EMBED.replace(b" ", b"") + b"]"
+encode_plain = msgspec.json.Encoder().encode
 
 
 def encode_arguments(
@@ -40,23 +42,6 @@ def encode_arguments(
         )
     listed = _dumped(task, (_listed(task, args), dict(kwargs)), limits)
     return b"%b, %b]" % (listed[:-1], _EMPTY_EMBED)
-
-
-def encode_quickly(
-    task: str, args: Sequence[Any], kwargs: Mapping[str, Any], *, limits: Limits
-) -> bytes:
-    """As :func:`encode_arguments`, in a third of the time for a few plain values.
-
-    It says the same, without the spaces that Celery writes.
-    """
-    if not kwargs and type(args) in _LISTS and _PLAIN.issuperset(map(type, args)):
-        try:
-            plain = _encode_plain(args)
-        except (ValueError, OverflowError):  # a lone surrogate, a very large number
-            plain = b""
-        if plain and len(plain) < limits.max_bytes and plain.isascii():
-            return b"[" + plain + _NOTHING_FOLLOWS
-    return encode_arguments(task, args, kwargs, limits=limits)
 
 
 def _dumped(task: str, value: Any, limits: Limits) -> bytes:

@@ -7,11 +7,18 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 from penstock.message import Message, PackedHeaders
-from penstock.wire.arguments import encode_quickly, shown
+from penstock.wire.arguments import (
+    NOTHING_FOLLOWS,
+    PLAIN,
+    encode_arguments,
+    encode_plain,
+    shown,
+)
 from penstock.wire.codec import LIMITS, Limits
 
 __all__ = ["CallTemplate"]
 
+_SMALL = 512  # bytes: such arguments are shown whole
 _OWN = frozenset({"id", "root_id", "argsrepr", "kwargsrepr"})  # each call has its own
 
 
@@ -42,11 +49,20 @@ class CallTemplate:
     ) -> Message:
         """One more call; raises EncodeError for its arguments."""
         first = self._first
-        body = encode_quickly(self._task, args, kwargs, limits=limits)
-        size = len(body)
+        plain = b"\xff"
+        if not kwargs and type(args) is tuple and PLAIN.issuperset(map(type, args)):
+            try:
+                plain = encode_plain(args)
+            except (ValueError, OverflowError):  # a lone surrogate, a very large number
+                plain = b"\xff"
+        if plain.isascii() and len(plain) < _SMALL:
+            body = b"[" + plain + NOTHING_FOLLOWS
+            shown_args, shown_kwargs = quoted(repr(args)), '"{}"'
+        else:
+            body = encode_arguments(self._task, args, kwargs, limits=limits)
+            shown_args = quoted(shown(tuple(args), len(body)))
+            shown_kwargs = quoted(shown(kwargs, len(body)))
         own = quoted(task_id)
-        shown_args = quoted(shown(args if type(args) is tuple else tuple(args), size))
-        shown_kwargs = quoted(shown(kwargs, size)) if kwargs else '"{}"'
         headers = (
             f'{{"id":{own},"root_id":{self._root or own},"argsrepr":{shown_args},'
             f'"kwargsrepr":{shown_kwargs},{self._same}'
