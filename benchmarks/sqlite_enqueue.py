@@ -80,15 +80,18 @@ def bare_batch(connection, rows):
     connection.execute("COMMIT")
 
 
-def in_turn(count, works):
-    """Rates of several works that take turns: what disturbs the machine disturbs all of them."""
-    spent = [0.0] * len(works)
+def in_turn(works):
+    """Rates of several works on batches, which take turns: a busy moment hits all of them alike.
+
+    Of the turns the median counts: a checkpoint, which any of them may meet, takes ten turns' time.
+    """
+    times = [[] for _ in works]
     for turn in range(BATCHES):
-        for place, work in enumerate(works):
+        for work, spent in zip(works, times, strict=True):
             begin = time.perf_counter()
             work(turn)
-            spent[place] += time.perf_counter() - begin
-    return [count / seconds for seconds in spent]
+            spent.append(time.perf_counter() - begin)
+    return [BATCH / median(spent) for spent in times]
 
 
 def singles(task, count):
@@ -113,7 +116,6 @@ def run(files):
     add, broker = files.add, files.app.broker
     gc.freeze()  # what was made for the measurement is not to be looked through during it
     many = in_turn(
-        BATCH * BATCHES,
         [
             lambda turn: bare_batch(files.bare, batches[turn]),
             lambda _: add.send_many(CALLS),

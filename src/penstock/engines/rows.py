@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,8 +20,10 @@ def insert(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object
     if whole:
         many = _for_many(sql, len(rows[0]))
         for start in range(0, whole, _AT_ONCE):
-            values = chain.from_iterable(rows[start : start + _AT_ONCE])
-            connection.execute(many, tuple(values))
+            values: list[object] = []
+            for row in rows[start : start + _AT_ONCE]:
+                values += row
+            connection.execute(many, values)
     if whole < len(rows):
         connection.executemany(sql, rows[whole:])
 

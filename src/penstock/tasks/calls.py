@@ -90,11 +90,7 @@ def compose_many(
         template = _template(route, clock)
     else:
         template = CallTemplate(_with_options(route, (), {}, options or {}, clock.wall()))
-    make = template.message
-    messages = [
-        make(task_id, args, kwargs, limits=_ANY_SIZE)
-        for task_id, (args, kwargs) in zip(new_ids(len(calls)), calls, strict=True)
-    ]
+    messages = template.messages(new_ids(len(calls)), calls, limits=_ANY_SIZE)
     sizes = [len(message.body) for message in messages]
     if max(sizes) > route.max_bytes:
         _check_size(messages[sizes.index(max(sizes))], route)

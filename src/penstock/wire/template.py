@@ -35,7 +35,7 @@ class CallTemplate:
         headers = first.headers
         self._first = first
         self._task = headers["task"]
-        self._root = None if headers["root_id"] == first.id else quoted(headers["root_id"])
+        self._root = None if headers["root_id"] == first.id else quoted(headers["root_id"])[1:-1]
         same = {name: value for name, value in headers.items() if name not in _OWN}
         self._same = PackedHeaders.of(same).json.decode()[1:]
 
@@ -47,37 +47,57 @@ class CallTemplate:
         *,
         limits: Limits = LIMITS,
     ) -> Message:
-        """One more call; raises EncodeError for its arguments."""
-        first = self._first
-        plain = b"\xff"
-        if not kwargs and type(args) is tuple and PLAIN.issuperset(map(type, args)):
-            try:
-                plain = encode_plain(args)
-            except (ValueError, OverflowError):  # a lone surrogate, a very large number
-                plain = b"\xff"
-        if plain.isascii() and len(plain) < _SMALL:
-            body = b"[" + plain + NOTHING_FOLLOWS
-            shown_args, shown_kwargs = quoted(repr(args)), '"{}"'
-        else:
-            body = encode_arguments(self._task, args, kwargs, limits=limits)
-            shown_args = quoted(shown(tuple(args), len(body)))
-            shown_kwargs = quoted(shown(kwargs, len(body)))
-        own = quoted(task_id)
-        headers = (
-            f'{{"id":{own},"root_id":{self._root or own},"argsrepr":{shown_args},'
-            f'"kwargsrepr":{shown_kwargs},{self._same}'
+        """One more call, under an id of ours; raises EncodeError for its arguments."""
+        return self.messages((task_id,), ((args, kwargs),), limits=limits)[0]
+
+    def messages(
+        self,
+        ids: Sequence[str],
+        calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
+        *,
+        limits: Limits = LIMITS,
+    ) -> list[Message]:
+        """More calls, under ids of ours; raises EncodeError for their arguments."""
+        queue, priority, properties = (
+            self._first.queue,
+            self._first.priority,
+            self._first.properties,
         )
-        return Message(
-            task_id,
-            first.queue,
-            PackedHeaders(headers.encode()),
-            body,
-            first.priority,
-            first.ready_at,
-            first.expires_at,
-            task_id,
-            first.properties,
-        )
+        ready_at, expires_at = self._first.ready_at, self._first.expires_at
+        root, same = self._root, self._same
+        made = []
+        for task_id, (args, kwargs) in zip(ids, calls, strict=True):
+            plain = b"\xff"
+            if not kwargs and type(args) is tuple and PLAIN.issuperset(map(type, args)):
+                try:
+                    plain = encode_plain(args)
+                except (ValueError, OverflowError):  # a lone surrogate, a very large number
+                    plain = b"\xff"
+            if plain.isascii() and len(plain) < _SMALL:
+                body = b"[" + plain + NOTHING_FOLLOWS
+                shown_args, shown_kwargs = quoted(repr(args)), '"{}"'
+            else:
+                body = encode_arguments(self._task, args, kwargs, limits=limits)
+                shown_args = quoted(shown(tuple(args), len(body)))
+                shown_kwargs = quoted(shown(kwargs, len(body)))
+            headers = (
+                f'{{"id":"{task_id}","root_id":"{root or task_id}","argsrepr":{shown_args},'
+                f'"kwargsrepr":{shown_kwargs},{same}'
+            )
+            made.append(
+                Message(
+                    task_id,
+                    queue,
+                    PackedHeaders(headers.encode()),
+                    body,
+                    priority,
+                    ready_at,
+                    expires_at,
+                    task_id,
+                    properties,
+                )
+            )
+        return made
 
     def __repr__(self) -> str:
         return f"<CallTemplate of {self._task}>"
