@@ -288,9 +288,11 @@ class Supervisor:
 
     def _trade(self) -> None:
         """Settle and claim, in one round trip."""
-        if not self._may_trade():
+        if self._custody.resting:
             return
         limit = self._room() if self._look else 0
+        if not limit and not self._custody.pending:
+            return
         leases = self._custody.exchange(self._queues if limit else (), limit)
         if limit:
             self._look = len(leases) >= limit or bool(self._custody.resting)
