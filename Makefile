@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
+# What is compiled at install: a change in it installs anew.
+CORE := setup.py $(wildcard src/penstock/queues/_core/*.h src/penstock/queues/_core/*/*.[ch])
+
 SEEDS ?= 200
 EXAMPLES ?= 5000
 SECONDS ?= 60
@@ -93,7 +96,7 @@ docs: $(VENV)/.test ## run the documentation's code and follow its links
 
 .PHONY: bench
 bench: $(BENCH_VENV)/.ready ## measure, rival libraries beside ours: make bench ONLY=tasks
-	@for script in benchmarks/$(or $(ONLY),[a-z]*).py; do \
+	@for script in $(if $(ONLY),benchmarks/$(ONLY).py,benchmarks/[a-z]*.py benchmarks/queues/[a-z]*.py); do \
 		echo "== $$script"; $(BENCH_VENV)/bin/python $$script || exit; \
 	done
 
@@ -115,23 +118,23 @@ $(BIN)/python:
 	@echo "making $(VENV)" >&2
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.core: pyproject.toml | $(BIN)/python
+$(VENV)/.core: pyproject.toml $(CORE) | $(BIN)/python
 	@echo "installing penstock" >&2
 	@$(BIN)/python $(PIP_INSTALL) --editable .
 	@touch $@
 
 # What needs more has the core as well, so its stamp is set too and nothing is installed twice.
-$(VENV)/.test: pyproject.toml | $(BIN)/python
+$(VENV)/.test: pyproject.toml $(CORE) | $(BIN)/python
 	@echo "installing penstock with what the tests need" >&2
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[test]'
 	@touch $(VENV)/.core $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml $(CORE) | $(BIN)/python
 	@echo "installing penstock with what the checks need" >&2
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[test,dev]'
 	@touch $(VENV)/.core $(VENV)/.test $@
 
-$(BENCH_VENV)/.ready: pyproject.toml $(wildcard benchmarks/requirements.txt)
+$(BENCH_VENV)/.ready: pyproject.toml $(CORE) $(wildcard benchmarks/requirements.txt)
 	@echo "making $(BENCH_VENV), with the libraries that are measured beside ours" >&2
 	@$(PYTHON) -m venv $(BENCH_VENV)
 	@$(BENCH_VENV)/bin/python $(PIP_INSTALL) --editable . $(if $(wildcard benchmarks/requirements.txt),-r benchmarks/requirements.txt)

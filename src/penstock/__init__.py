@@ -6,6 +6,7 @@ from __future__ import annotations
 # program that uses only queues never loads the tasks.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from penstock.durable.opening import open_queue
     from penstock.errors import (
         BrokerError,
         CodecError,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
         Uncertain,
         WorkerLostError,
     )
+    from penstock.queues.pipe import Pipe
+    from penstock.queues.process import ProcessQueue
+    from penstock.queues.thread import LifoQueue, PriorityQueue, Queue
     from penstock.tasks.app import App
     from penstock.tasks.result import AsyncResult
     from penstock.tasks.signals import Ignore, Reject, Retry
@@ -50,11 +54,16 @@ __all__ = [
     "Full",
     "Ignore",
     "LeaseLost",
+    "LifoQueue",
     "MaxRetriesExceededError",
     "NameTaken",
     "NotRegistered",
     "PeerDied",
     "PenstockError",
+    "Pipe",
+    "PriorityQueue",
+    "ProcessQueue",
+    "Queue",
     "QueueError",
     "Reject",
     "ResultLost",
@@ -70,15 +79,22 @@ __all__ = [
     "Unavailable",
     "Uncertain",
     "WorkerLostError",
+    "open_queue",
 ]
 
 _ELSEWHERE = {  # every other name is an error's
     "App": "penstock.tasks.app",
     "AsyncResult": "penstock.tasks.result",
     "Ignore": "penstock.tasks.signals",
+    "LifoQueue": "penstock.queues.thread",
+    "Pipe": "penstock.queues.pipe",
+    "PriorityQueue": "penstock.queues.thread",
+    "ProcessQueue": "penstock.queues.process",
+    "Queue": "penstock.queues.thread",
     "Reject": "penstock.tasks.signals",
     "Retry": "penstock.tasks.signals",
     "Task": "penstock.tasks.task",
+    "open_queue": "penstock.durable.opening",
 }
 
 

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.testing.conformance import BrokerContract, ResultStoreContract
+from penstock.testing.conformance import (
+    BrokerContract,
+    DurableQueueContract,
+    ResultStoreContract,
+)
 
 pytest_plugins = ["pytester"]
 
@@ -154,7 +158,7 @@ def test_without_make_broker_it_says_what_to_write(pytester: pytest.Pytester) ->
     result.stdout.fnmatch_lines(["*overrides make_broker(clock)*"])
 
 
-@pytest.mark.parametrize("contract", [BrokerContract, ResultStoreContract])
+@pytest.mark.parametrize("contract", [BrokerContract, ResultStoreContract, DurableQueueContract])
 def test_no_case_hides_another(contract: type) -> None:
     """Two parts of a contract with one name in common would run one of them only."""
     parts = [part for part in contract.__mro__[1:] if part is not object]

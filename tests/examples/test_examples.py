@@ -1,4 +1,4 @@
-"""Every example runs as its README says: a worker in one process, the trigger in another."""
+"""Every example runs as its README says: tasks with a worker beside their trigger."""
 
 import os
 import re
@@ -42,17 +42,28 @@ def environment():
 
 def trigger(folder):
     with worker(folder):
-        done = subprocess.run(
-            [sys.executable, "trigger.py"],
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = program(folder / "trigger.py")
     assert done.returncode == 0, done.stderr + (folder / "worker.log").read_text()
     return done.stdout.splitlines()
+
+
+def program(path):
+    return subprocess.run(
+        [sys.executable, path.name],
+        cwd=path.parent,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def words_of(path, pattern):
+    """What matches: two processes may print into each other's lines."""
+    done = program(path)
+    assert (done.returncode, done.stderr) == (0, "")
+    return re.findall(pattern, done.stdout)
 
 
 @pytest.mark.parametrize("folder", ["tutorial"], indirect=True)
@@ -77,6 +88,44 @@ def test_progress(folder):
     assert last == "baked: 5 loaves"
     assert steps
     assert all(re.fullmatch(r"[0-4] of 5", step) for step in steps)
+
+
+@pytest.mark.parametrize("folder", ["producer_consumer"], indirect=True)
+def test_producer_consumer(folder):
+    *words, last = words_of(folder / "main.py", r"put \w|got \w|unfinished: 0")
+    assert [word for word in words if "put" in word] == ["put a", "put b", "put c", "put d"]
+    assert [word for word in words if "got" in word] == ["got a", "got b", "got c", "got d"]
+    assert last == "unfinished: 0"
+
+
+@pytest.mark.parametrize("folder", ["even_odd"], indirect=True)
+def test_even_odd(folder):
+    words = words_of(folder / "main.py", r"put \d|even got \d|odd got \d|all done")
+    assert [word for word in words if "put" in word] == [f"put {n}" for n in range(1, 10)]
+    assert [word for word in words if "even" in word] == [f"even got {n}" for n in (2, 4, 6, 8)]
+    assert [word for word in words if "odd" in word] == [f"odd got {n}" for n in (1, 3, 5, 7, 9)]
+    assert words[-1] == "all done"
+
+
+@pytest.mark.parametrize("folder", ["pipe"], indirect=True)
+def test_pipe(folder):
+    words = words_of(folder / "one_way.py", r"sent \d|received \d")
+    assert [word for word in words if "sent" in word] == [f"sent {n}" for n in range(1, 10)]
+    assert [word for word in words if "rec" in word] == [f"received {n}" for n in range(1, 10)]
+    words = words_of(folder / "both_ways.py", r"\d doubled is \d+|the other end is closed")
+    assert words == [f"{n} doubled is {2 * n}" for n in range(1, 10)] + ["the other end is closed"]
+
+
+@pytest.mark.parametrize("folder", ["durable_queue"], indirect=True)
+def test_durable_queue(folder):
+    stew = {"dish": "stew", "guests": 0, "table": 9}
+    assert words_of(folder / "shop.py", r".+") == ["3 orders wait"]
+    assert words_of(folder / "kitchen.py", r".+") == [
+        "soup for 2 at table 1",
+        "salad for 1 at table 4",
+        *["not cooked: a stew for nobody"] * 3,
+        f"set aside: {stew} (ValueError: a stew for nobody (failure 3))",
+    ]
 
 
 def test_every_example_is_run_here():

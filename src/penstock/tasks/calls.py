@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypedDict
 
 import msgspec
 
 from penstock.clock import Clock
-from penstock.errors import ConfigError, EncodeError
+from penstock.errors import EncodeError
 from penstock.message import Message, new_id, new_ids
 from penstock.tasks.frame import running
 from penstock.tasks.names import unknown
-from penstock.tasks.options import Priority, wire_priority
 from penstock.wire.codec import Limits
 from penstock.wire.task import Call, encode_call
 from penstock.wire.template import CallTemplate
+from penstock.wire.wishes import Priority, start_time, wall_time, wire_priority
 
 __all__ = ["CallKeywords", "Route", "compose", "compose_many", "wall_time"]
 
@@ -152,7 +152,7 @@ def _with_options(
     now: float,
 ) -> Message:
     wishes = _given(options)
-    eta = _eta(wishes.pop("countdown", None), wishes.pop("eta", None), now)
+    eta = start_time(wishes.pop("countdown", None), wishes.pop("eta", None), now)
     expires = wishes.pop("expires", route.expires)
     priority = wishes.pop("priority", None)
     queue = wishes.pop("queue", route.queue)
@@ -188,26 +188,6 @@ def _given(options: CallKeywords) -> dict[str, Any]:
         if name not in known:
             raise unknown("option of apply_async", name, known)
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _eta(countdown: float | None, eta: datetime | float | None, now: float) -> float | None:
-    if countdown is not None:
-        return now + countdown if countdown > 0 else None
-    return None if eta is None else wall_time(eta, now)
-
-
-def wall_time(value: datetime | timedelta | float, now: float, *, relative: bool = False) -> float:
-    """Unix time of a point in time. Numbers are Unix time, or ``relative`` to ``now``.
-
-    A naive datetime is UTC, as for Celery with ``enable_utc``. Raises ConfigError.
-    """
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, timedelta):
-        return now + value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{value!r} is no time: give a datetime or a number of seconds")
-    return now + value if relative else float(value)
 
 
 @lru_cache(maxsize=4)

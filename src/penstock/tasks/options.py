@@ -11,16 +11,15 @@ from penstock.errors import ConfigError
 from penstock.tasks.names import unknown
 from penstock.tasks.rates import parse_rate
 from penstock.tasks.settings import Settings
+from penstock.wire.wishes import HIGHEST, LOWEST, Priority, wire_priority
 
 __all__ = ["Priority", "TaskKeywords", "TaskOptions", "wire_priority"]
 
-Priority = int | Literal["high", "low"]
 Errors = tuple[type[BaseException], ...]
-_HIGHEST, _LOWEST = 9, 0
 
 Duration = Annotated[float, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
-WirePriority = Annotated[int, msgspec.Meta(ge=_LOWEST, le=_HIGHEST)]
+WirePriority = Annotated[int, msgspec.Meta(ge=LOWEST, le=HIGHEST)]
 
 
 class TaskKeywords(TypedDict, total=False):
@@ -114,17 +113,3 @@ def _classes(name: str, value: Any) -> Any:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise ConfigError(f"task option {name}: {kind!r} is no exception class")
     return tuple(classes)
-
-
-def wire_priority(priority: object, *, highest_first: bool) -> int:
-    """The integer that says it on a broker; ``"high"`` and ``"low"`` mean the same on each.
-
-    Raises ConfigError for what is no priority.
-    """
-    if priority == "high":
-        return _HIGHEST if highest_first else _LOWEST
-    if priority == "low":
-        return _LOWEST if highest_first else _HIGHEST
-    if isinstance(priority, int) and _LOWEST <= priority <= _HIGHEST:
-        return priority
-    raise ConfigError(f'priority {priority!r} is neither 0 to 9 nor "high" nor "low"')

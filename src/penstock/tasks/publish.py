@@ -7,56 +7,16 @@ is true of every attempt.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from penstock import telemetry
 from penstock.brokers.base import Broker
+from penstock.brokers.patience import Patience
 from penstock.clock import Clock
 from penstock.errors import Unavailable, Uncertain
 from penstock.message import Message
 
-__all__ = ["Patience", "apublish", "publish"]
-
-_FIRST_PAUSE = 0.05  # seconds
-_LONGEST_PAUSE = 1.0
-
-
-class Patience:
-    """How long to pause after a failed attempt, and what to raise in the end. No I/O."""
-
-    def __init__(self, broker: Broker, *, began: float, timeout: float, clock: Clock) -> None:
-        self._repeatable = broker.capabilities.repeatable
-        self._clock = clock
-        self._deadline = began + timeout
-        self._timeout = timeout
-        self._ceiling = _FIRST_PAUSE
-        self._doubt: Uncertain | None = None  # the last attempt that may have stored something
-        self._stored: dict[str, None] = {}
-
-    def pause(self, error: Unavailable | Uncertain) -> float:
-        """Seconds to wait before the next attempt; raises when there shall be none."""
-        if isinstance(error, Uncertain):
-            self._doubt = error
-            self._stored |= dict.fromkeys(error.stored)
-            if not self._repeatable:
-                raise self._uncertain(error) from error
-        left = self._deadline - self._clock.monotonic()
-        if left <= 0:
-            raise self._final(error) from error
-        wait = min(left, random.uniform(self._ceiling / 2, self._ceiling))
-        self._ceiling = min(_LONGEST_PAUSE, self._ceiling * 2)
-        telemetry.emit("tasks.publish_retry", error=error, pause=wait)
-        return wait
-
-    def _final(self, error: Unavailable | Uncertain) -> Unavailable | Uncertain:
-        if self._doubt is not None:
-            return self._uncertain(self._doubt)
-        return Unavailable(f"{error} (tried for {self._timeout:g} s; nothing was sent)")
-
-    def _uncertain(self, error: Uncertain) -> Uncertain:
-        return Uncertain(str(error), stored=tuple(self._stored))
+__all__ = ["apublish", "publish"]
 
 
 def publish(
@@ -77,7 +37,7 @@ def publish(
         try:
             return broker.publish(messages)
         except (Unavailable, Uncertain) as error:
-            patience = patience or Patience(broker, began=began, timeout=timeout, clock=clock)
+            patience = patience or _patience(broker, began, timeout, clock)
             wait = patience.pause(error)
         sleep(wait)
 
@@ -97,9 +57,14 @@ async def apublish(
         try:
             return await broker.apublish(messages)
         except (Unavailable, Uncertain) as error:
-            patience = patience or Patience(broker, began=began, timeout=timeout, clock=clock)
+            patience = patience or _patience(broker, began, timeout, clock)
             wait = patience.pause(error)
         await (sleep or _asyncio_sleep)(wait)
+
+
+def _patience(broker: Broker, began: float, timeout: float, clock: Clock) -> Patience:
+    repeatable = broker.capabilities.repeatable
+    return Patience(repeatable=repeatable, began=began, timeout=timeout, clock=clock)
 
 
 async def _asyncio_sleep(seconds: float) -> None:

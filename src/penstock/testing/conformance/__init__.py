@@ -1,4 +1,4 @@
-"""The contract of brokers and result stores, as test cases that anybody can run on their own.
+"""What brokers, result stores and durable queues promise, as test cases that anybody can run.
 
 ::
 
@@ -19,6 +19,15 @@ pytest.register_assert_rewrite(
     f"{__name__}.company",
     f"{__name__}.crowd",
     f"{__name__}.delays",
+    f"{__name__}.durable",
+    f"{__name__}.durable_crash",
+    f"{__name__}.durable_crowd",
+    f"{__name__}.durable_dead",
+    f"{__name__}.durable_items",
+    f"{__name__}.durable_leases",
+    f"{__name__}.durable_settling",
+    f"{__name__}.durable_stage",
+    f"{__name__}.durable_waiting",
     f"{__name__}.endings",
     f"{__name__}.leases",
     f"{__name__}.looking",
@@ -34,6 +43,7 @@ pytest.register_assert_rewrite(
 )
 
 from penstock.testing.conformance.broker import BrokerContract  # noqa: E402
+from penstock.testing.conformance.durable import DurableQueueContract  # noqa: E402
 from penstock.testing.conformance.results import ResultStoreContract  # noqa: E402
 
-__all__ = ["BrokerContract", "ResultStoreContract"]
+__all__ = ["BrokerContract", "DurableQueueContract", "ResultStoreContract"]

@@ -1,0 +1,1 @@
+"""Durable queues for plain Python data, on any broker: what `open_queue` gives."""

@@ -1,0 +1,86 @@
+"""The compiled ring of :class:`penstock.ProcessQueue`; ``README.md`` beside this file explains it.
+
+All times are seconds. After ``close()`` every call raises ValueError. A segment that is damaged,
+foreign or of another version is refused with a ValueError whose text names what differs.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, Self, type_check_only
+
+from typing_extensions import Buffer, disjoint_base
+
+@type_check_only
+class Spill(Protocol):
+    """Where items go that are larger than half the ring; called outside all locks."""
+
+    def store(self, parts: list[Buffer], /) -> bytes:
+        """Keep the parts, joined, under a new name (at most 255 bytes), which is returned."""
+        ...
+
+    def load(self, name: bytes, /) -> bytes | bytearray:
+        """What was stored."""
+        ...
+
+    def drop(self, name: bytes, /) -> None:
+        """Forget it: it was loaded, or its item was not put after all."""
+        ...
+
+@disjoint_base
+class Ring:
+    """One process's hold on a queue in shared memory; made for threads, and good after fork.
+
+    ``fd`` is not kept. With ``create`` the file behind it is given its size (OSError where the
+    disk is full) and a new ring; without, it must hold a ring of the same sizes. ``maxsize``
+    counts items (0: no limit); ``max_bytes`` is rounded up to whole pages.
+    """
+
+    def __init__(
+        self, fd: int, *, maxsize: int, max_bytes: int, spill: Spill | None, create: bool
+    ) -> None: ...
+    @property
+    def maxsize(self) -> int: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def id(self) -> bytes: ...
+    @property
+    def is_shutdown(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None: ...
+    def get(self, block: bool = True, timeout: float | None = None) -> Any: ...
+    def put_many(
+        self, items: Sequence[Any], block: bool = True, timeout: float | None = None
+    ) -> int:
+        """How many were put: the first ones, in order. Full only when none was."""
+        ...
+
+    def get_many(self, limit: int, block: bool = True, timeout: float | None = None) -> list[Any]:
+        """Up to ``limit`` items, at least one; Empty when there are none in time."""
+        ...
+
+    def qsize(self) -> int: ...
+    def unfinished(self) -> int: ...
+    def task_done(self, count: int = 1) -> None: ...
+    def join(self, timeout: float | None = None) -> bool: ...
+    def shutdown(self, immediate: bool = False) -> None: ...
+    def wait(self, what: Literal["items", "space", "done"], timeout: float | None = None) -> bool:
+        """Whether it became ready in time (or the queue was shut down); takes nothing."""
+        ...
+
+    def interrupt(self) -> None:
+        """Every ``wait`` of this process returns False now."""
+        ...
+
+    def statistics(self) -> dict[str, int | str]: ...
+    def processes(self) -> list[tuple[int, int]]:
+        """Live processes that use it: (pid, start time in clock ticks after boot)."""
+        ...
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+def leftover(fd: int) -> bool:
+    """Whether no live process uses the ring in this file; ValueError where it holds none."""
+    ...

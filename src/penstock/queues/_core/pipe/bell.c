@@ -1,0 +1,168 @@
+#define _GNU_SOURCE
+#include "bell.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "futex.h"
+#include "points.h"
+
+static bool before(uint64_t position, uint64_t other)
+{
+    return (int64_t)(position - other) < 0;
+}
+
+/* A byte that finds no room is not missed: the socket is readable. */
+static bool send_byte(int sock)
+{
+    CRASH_POINT();
+    ssize_t sent = send(sock, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    CRASH_POINT();
+    return sent == 1 || errno == EAGAIN;
+}
+
+static bool wake_one(_Atomic uint32_t *word)
+{
+    return syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0) > 0;
+}
+
+bool bell_ring(struct pipe_bell *bell, uint64_t position, int sock)
+{
+    uint32_t word = atomic_load(&bell->word);
+    while (word & (BELL_SLEEPS | BELL_WANTS)) {
+        if (before(position, atomic_load(&bell->from)))
+            break;
+        CRASH_POINT();
+        if (!atomic_compare_exchange_strong(&bell->word, &word,
+                                            word & ~(uint32_t)(BELL_SLEEPS | BELL_WANTS)))
+            continue;
+        CRASH_POINT();
+        bool there = !(word & BELL_WANTS) || send_byte(sock);
+        bool awake = !(word & BELL_SLEEPS) || wake_one(&bell->word);
+        return !there || !awake || word & BELL_LOOK;
+    }
+    return word & BELL_LOOK;
+}
+
+void bell_recover_ringer(struct pipe_bell *bell, int sock)
+{
+    uint32_t word = atomic_fetch_or(&bell->word, BELL_SUSPECT);
+    if (!(word & BELL_WANTS))
+        send_byte(sock);
+    futex_wake(&bell->word, INT_MAX);
+}
+
+void bell_recover_waiter(struct pipe_bell *bell)
+{
+    atomic_fetch_or(&bell->word, BELL_SUSPECT);
+}
+
+void bell_doubt(struct pipe_bell *bell)
+{
+    if (atomic_load(&bell->word) & BELL_WANTS) bell_recover_waiter(bell);
+}
+
+/* The earliest of the wishes that stand. */
+static void wish_from(struct pipe_bell *bell, uint64_t position)
+{
+    uint32_t word = atomic_load(&bell->word);
+    if (!(word & (BELL_SLEEPS | BELL_WANTS)) || before(position, atomic_load(&bell->from)))
+        atomic_store(&bell->from, position);
+}
+
+uint32_t bell_wish_sleep(struct pipe_bell *bell, uint64_t position)
+{
+    CRASH_POINT();
+    wish_from(bell, position);
+    CRASH_POINT();
+    uint32_t word = atomic_fetch_or(&bell->word, BELL_SLEEPS) | BELL_SLEEPS;
+    CRASH_POINT();
+    return word;
+}
+
+bool bell_hung_up(int sock)
+{
+    struct pollfd look = {.fd = sock, .events = POLLRDHUP};
+    return poll(&look, 1, 0) > 0;
+}
+
+/* Takes the byte that lies in the socket or is on its way to it. False when it is so late that
+ * its sender must have been stopped or killed. */
+static bool take_byte(int sock)
+{
+    char byte;
+    if (recv(sock, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+        return true; /* taken, or the other end is gone */
+    struct pollfd wait = {.fd = sock, .events = POLLIN};
+    struct timespec patience = clock_timespec(STOPPED);
+    ppoll(&wait, 1, &patience, NULL);
+    return recv(sock, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
+/* Nobody sends while WANTS is not set, so what lies there can be counted. True: a byte is left. */
+static bool leave_one_byte(int sock)
+{
+    char bytes[64];
+    for (;;) {
+        ssize_t count = recv(sock, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+        if (count <= 1) return count == 1;
+        if (recv(sock, bytes, (size_t)count - 1, MSG_DONTWAIT) <= 0) return true;
+    }
+}
+
+static bool heal(struct pipe_bell *bell, int sock)
+{
+    atomic_fetch_and(&bell->word, ~(uint32_t)(BELL_SUSPECT | BELL_WANTS));
+    return leave_one_byte(sock);
+}
+
+/* A ring that was meant for what has been taken meanwhile must not come: with a new number the
+ * ringer's exchange fails, and it looks again. False when the exchange was before. */
+static bool renew(struct pipe_bell *bell, uint64_t position)
+{
+    uint32_t word = atomic_load(&bell->word);
+    atomic_store(&bell->from, position);
+    while (word & BELL_WANTS)
+        if (atomic_compare_exchange_strong(&bell->word, &word, word + BELL_ROUND))
+            return true;
+    return false;
+}
+
+static void want(struct pipe_bell *bell, uint64_t position)
+{
+    wish_from(bell, position);
+    uint32_t word = atomic_load(&bell->word);
+    while (!atomic_compare_exchange_strong(&bell->word, &word, (word + BELL_ROUND) | BELL_WANTS))
+        ;
+    CRASH_POINT();
+}
+
+static bool take_back(struct pipe_bell *bell)
+{
+    return atomic_fetch_and(&bell->word, ~(uint32_t)BELL_WANTS) & BELL_WANTS;
+}
+
+bool bell_arm(struct pipe_bell *bell, int sock, const _Atomic uint64_t *reached, uint64_t position)
+{
+    bool lies = true; /* a byte, in the socket or on its way */
+    uint32_t word = atomic_load(&bell->word);
+    if (word & BELL_SUSPECT) lies = heal(bell, sock);
+    else if (word & BELL_WANTS && renew(bell, position))
+        return before(atomic_load(reached), position);
+    want(bell, position);
+    bool waits = before(atomic_load(reached), position);
+    if (!waits && (!lies || take_back(bell))) return false; /* the byte was not touched */
+    CRASH_POINT();
+    if (lies && !take_byte(sock)) bell_recover_waiter(bell);
+    return waits;
+}
+
+void bell_leave(struct pipe_bell *waits, struct pipe_bell *rings)
+{
+    atomic_fetch_or(&waits->word, BELL_LOOK);
+    futex_wake(&waits->word, INT_MAX);
+    atomic_fetch_add(&rings->word, BELL_ROUND);
+    futex_wake(&rings->word, INT_MAX);
+}
