@@ -311,14 +311,15 @@ class SmallZmq:
 
 
 class LargeZmq:
-    """Large buffers go out of band, as frames of their own, without a copy where it can."""
+    """At its best: the bytes go out of band, in a frame of their own, and come as a view of it."""
 
     def __init__(self, end):
         self.end = end
 
     def put(self, item):
         buffers = []
-        head = dumps(item, PROTOCOL, buffer_callback=buffers.append)
+        data = item if item is None else PickleBuffer(item)
+        head = dumps(data, PROTOCOL, buffer_callback=buffers.append)
         self.end.send_multipart([head, *map(PickleBuffer.raw, buffers)], copy=False)
 
     def get(self):

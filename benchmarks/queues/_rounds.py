@@ -18,7 +18,6 @@ import sys
 import _table
 
 LIMIT = 60.0  # seconds that one measurement may take
-FIRST = 2_000  # messages of the first, short measurement, which finds out how many are right
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Question:
     facts: dict = dataclasses.field(default_factory=dict)  # what `measure` needs to know
     unit: str = "msgs/s"  # the key of the figure that counts in what `measure` returns
     less_is_better: bool = False
+    first: int = 2_000  # messages of a short measurement, which finds out how many are right
     counted: bool = True  # whether `measure` takes the time that its count takes
 
 
@@ -103,7 +103,7 @@ class Rounds:
 
     def calibrate(self, question, contender):
         """How many messages take about the seconds wished for; 0 where it does not work at all."""
-        count = FIRST
+        count = question.first
         for _ in range(2 if question.counted else 0):
             found = self.measure(question, contender, count)
             if not found:

@@ -25,6 +25,7 @@ def question(ours, kind):
         ),
         facts={"kind": kind},
         unit="GB/s",
+        first=200,
     )
 
 

@@ -1,4 +1,4 @@
-"""The pipe's core alone, without Python: under the sanitizers, damaged, and killed at each store."""
+"""The pipe's core without Python: under the sanitizers, damaged, and killed at each store."""
 
 import subprocess
 from functools import cache

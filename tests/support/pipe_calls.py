@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 MODULE = "penstock.queues.pipe"
 _loaded = {}
@@ -33,7 +34,7 @@ class Call(threading.Thread):
         function, args, kwargs = self._call
         try:
             self._result = function(*args, **kwargs)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # the test's thread raises it again
             self._error = error
 
     def result(self):
@@ -54,9 +55,8 @@ def until(condition):
 
 def asleep(thread_id, pid=None):
     """Whether that thread (of this process, or another's first) sleeps in the kernel."""
-    path = f"/proc/{pid or os.getpid()}/task/{thread_id}/stat"
-    with open(path) as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "S"
+    stat = Path(f"/proc/{pid or os.getpid()}/task/{thread_id}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "S"
 
 
 def fork(function, *args):
@@ -68,7 +68,7 @@ def fork(function, *args):
     try:
         function(*args)
         code = 0
-    except BaseException:  # the child must end here, whatever happens
+    except BaseException:  # noqa: BLE001  # the child must end here, whatever happens
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
@@ -80,6 +80,10 @@ def joined(pid):
     return os.waitstatus_to_exitcode(status)
 
 
+def descriptors():
+    return {link.name for link in Path("/proc/self/fd").iterdir()}
+
+
 def held():
     """The descriptors and threads of this process."""
-    return set(os.listdir("/proc/self/fd")), set(threading.enumerate())
+    return descriptors(), set(threading.enumerate())

@@ -132,7 +132,7 @@ def ended_by_shutdown():
     queue, results = ProcessQueue(), ProcessQueue()
 
     def consume():
-        results.put([item for item in queue])
+        results.put(list(queue))
         try:
             queue.get()
         except ShutDown:

@@ -60,7 +60,7 @@ class Child:
         try:
             function(*args)
             code = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a forked child: it ends here, whatever it was
             traceback.print_exc()
         finally:
             sys.stderr.flush()
@@ -90,7 +90,7 @@ def children(count, function, *args):
     started = []
     try:
         for _ in range(count):
-            started.append(Child(function, *args))
+            started.append(Child(function, *args))  # noqa: PERF401 - those before one that fails
         yield started
     finally:
         for child in started:
@@ -105,7 +105,7 @@ def forever(function, *args):
 
 def program(core, name, *args, **options):
     """Run a function of process_programs.py, which is a program of its own, on this core."""
-    return subprocess.run(
+    return subprocess.run(  # noqa: PLW1510 - options say
         [sys.executable, "-W", "error", PROGRAMS, name, *map(str, args)],
         env={**os.environ, "PENSTOCK_CORE": core},
         timeout=60,

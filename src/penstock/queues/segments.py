@@ -159,7 +159,7 @@ def sweep(folder: Folder) -> None:
 def remove(folder: Folder, segment: Segment) -> None:
     """Remove the files of a queue whose last process ends with it open."""
     with folder.locked_if_there() as place:
-        files = [] if place is None else os.listdir(place)
+        files = [] if place is None else os.listdir(place)  # noqa: PTH208 - a descriptor
         for file in files:
             if file == segment.file or (file.startswith(SPILL) and owner_of(file) == segment.key):
                 os.unlink(file, dir_fd=place)

@@ -1,8 +1,9 @@
 import gc
 from multiprocessing import forkserver, resource_sharer, resource_tracker
 
-import pipe_calls
 import pytest
+
+import pipe_calls
 
 
 @pytest.fixture(params=["native", "python"])

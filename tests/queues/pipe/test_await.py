@@ -5,10 +5,10 @@ import os
 import random
 import signal
 
-import pipe_children
-import pipe_calls
 import pytest
 
+import pipe_calls
+import pipe_children
 from penstock.errors import PeerDied
 
 LARGE = 3_000_000
@@ -32,8 +32,8 @@ def test_there_and_back(pair):
         assert await right.arecv() == {"a": 1}
         await right.asend_bytes(b"abcdef", 1, 3)
         assert await left.arecv_bytes() == b"bcd"
+        await left.asend(b"x" * 100)
         with pytest.raises(OSError, match="bad message length"):
-            await left.asend(b"x" * 100)
             await right.arecv_bytes(10)
 
     run(main())

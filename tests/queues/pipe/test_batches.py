@@ -2,9 +2,9 @@
 
 import time
 
-import pipe_calls
 import pytest
 
+import pipe_calls
 from penstock.errors import PeerDied
 
 

@@ -5,8 +5,9 @@ import contextlib
 import multiprocessing
 import pickle
 
-import pipe_calls
 import pytest
+
+import pipe_calls
 
 
 def passing(end, data):

@@ -2,17 +2,18 @@
 
 import array
 import collections
-import datetime
+import datetime as dt
 import decimal
 import functools
 import pickle
 import socket
+from typing import NamedTuple
 
-import pipe_calls
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import pipe_calls
 from penstock.errors import PeerDied
 
 
@@ -63,13 +64,15 @@ class Number(int):
     pass
 
 
-Point = collections.namedtuple("Point", "x y")
+class Point(NamedTuple):
+    x: int
+    y: int
 
 
 @pytest.mark.parametrize(
     "item",
     [
-        *(Text("a"), Number(3), Point(1, 2), decimal.Decimal("1.5"), datetime.date(2020, 1, 2)),
+        *(Text("a"), Number(3), Point(1, 2), decimal.Decimal("1.5"), dt.date(2020, 1, 2)),
         *(array.array("d", [1.5] * 100), collections.OrderedDict(a=1), ValueError("x", 3)),
     ],
     ids=repr,

@@ -4,8 +4,11 @@ import fcntl
 import os
 import struct
 import sys
+from pathlib import Path
 
 import pytest
+
+import pipe_calls
 
 if sys.platform != "linux":
     pytest.skip("the C core is Linux's", allow_module_level=True)
@@ -106,7 +109,7 @@ def test_damage_is_an_error_and_ends_the_reading(pair):
 def test_no_room_for_the_ring(module):
     import resource
 
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(pipe_calls.descriptors())
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
@@ -114,13 +117,12 @@ def test_no_room_for_the_ring(module):
             module.Pipe()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(pipe_calls.descriptors()) == before
 
 
 def test_pipes_leave_no_mapping(module):
     def mapped():
-        with open("/proc/self/maps") as maps:
-            return sum("penstock-pipe" in line for line in maps)
+        return Path("/proc/self/maps").read_text().count("penstock-pipe")
 
     before = mapped()
     for _ in range(3):

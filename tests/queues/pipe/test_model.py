@@ -4,7 +4,6 @@ import contextlib
 import os
 from unittest import mock
 
-import pipe_calls
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+import pipe_calls
 from penstock.errors import PeerDied
 
 SIDES = st.sampled_from([0, 1])
@@ -69,9 +69,10 @@ class TwoEnds(RuleBasedStateMachine):
 
     @rule(side=SIDES, items=st.lists(ITEMS, max_size=5))
     def send_many(self, side, items):
-        if items and self.room(side):
-            if self.attempt(side, lambda: self.ends[side].send_many(items)):
-                self.sent[1 - side] += [(False, item) for item in items]
+        if not items or not self.room(side):
+            return
+        if self.attempt(side, lambda: self.ends[side].send_many(items)):
+            self.sent[1 - side] += [(False, item) for item in items]
 
     @rule(side=SIDES, limit=st.integers(1, 8))
     def receive(self, side, limit):

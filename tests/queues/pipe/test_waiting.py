@@ -7,9 +7,9 @@ import selectors
 import threading
 import time
 
-import pipe_calls
 import pytest
 
+import pipe_calls
 from penstock.errors import PeerDied
 
 

@@ -1,8 +1,9 @@
 import functools
 import os
 
-import process_queues
 import pytest
+
+import process_queues
 
 
 @functools.cache

@@ -1,10 +1,10 @@
 """put_many and get_many."""
 
 import pytest
-from process_queues import waiting
-from thread_queues import Call
 
 from penstock.errors import Empty, Full
+from process_queues import waiting
+from thread_queues import Call
 
 
 def test_all_at_once(queue):

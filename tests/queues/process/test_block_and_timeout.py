@@ -4,10 +4,10 @@ import math
 import time
 
 import pytest
-from process_queues import waiting
-from thread_queues import Call
 
 from penstock.errors import Empty, Full
+from process_queues import waiting
+from thread_queues import Call
 
 
 def test_get_takes_what_is_there(queue):

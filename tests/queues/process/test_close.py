@@ -4,10 +4,10 @@ import gc
 import os
 
 import pytest
-from process_queues import Child, waiting
-from thread_queues import Call
 
 from penstock.errors import PenstockError
+from process_queues import Child, waiting
+from thread_queues import Call
 
 
 def test_nothing_works_after_it(queue):

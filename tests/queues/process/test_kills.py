@@ -5,6 +5,7 @@ import random
 import signal
 
 import pytest
+
 from process_queues import Child, children, forever, until, waiting
 from thread_queues import Call
 

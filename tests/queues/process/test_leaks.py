@@ -7,10 +7,10 @@ import threading
 from contextlib import suppress
 
 import pytest
-from process_queues import Child, until
 
 from penstock.errors import ConfigError, Empty
 from penstock.queues.places import private_folder
+from process_queues import Child, until
 
 
 def used():

@@ -3,11 +3,11 @@
 import os
 
 import pytest
-from process_queues import Child, children, program, until
 
 from penstock.errors import ConfigError
 from penstock.queues.file_locks import HELD, lock
 from penstock.queues.places import private_folder
+from process_queues import Child, children, program, until
 
 
 def path_of(name):

@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from process_queues import Child
 
 from penstock.errors import QueueError
 from penstock.queues.places import private_folder
+from process_queues import Child
 
 IN_A_SMALL_FOLDER = """
 import sys
@@ -52,6 +52,7 @@ def test_full(core):
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     if "unshare" in run.stderr or "mount" in run.stderr:
         pytest.skip(f"no mount of our own: {run.stderr}")
@@ -80,6 +81,7 @@ def test_where_there_is_no_folder_of_shared_memory(core, tmp_path):
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
     if "unshare" in run.stderr or "mount" in run.stderr:
         pytest.skip(f"no mount of our own: {run.stderr}")

@@ -6,6 +6,7 @@ import os
 import pickle
 
 import pytest
+
 from process_queues import program
 
 

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from process_queues import Child, until, waiting
-from thread_queues import Call
 
 from penstock.errors import ShutDown
+from process_queues import Child, until, waiting
+from thread_queues import Call
 
 
 def test_what_is_in_it_can_be_got(queue):

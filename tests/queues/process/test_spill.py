@@ -6,12 +6,12 @@ import resource
 import stat
 
 import pytest
-from process_queues import Child, waiting
-from thread_queues import Call
 
 from penstock.errors import Full, QueueError, ShutDown
 from penstock.queues.places import Folder, private_folder
 from penstock.queues.spill import Spill
+from process_queues import Child, waiting
+from thread_queues import Call
 
 LARGE = b"large" * 20_000
 
@@ -115,7 +115,9 @@ def test_no_room_for_one(queue):
 
     def put():
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-        with pytest.raises(Full, match="no room for an item of 1000.* bytes in .*penstock") as caught:
+        with pytest.raises(
+            Full, match=r"no room for an item of 1000.* bytes in .*penstock"
+        ) as caught:
             queue.put(LARGE)
         assert caught.value.__cause__.errno == errno.EFBIG
         queue.put("small")

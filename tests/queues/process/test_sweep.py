@@ -4,9 +4,9 @@ import os
 import signal
 
 import pytest
-from process_queues import program, started_program, until
 
 from penstock.queues.places import private_folder
+from process_queues import program, started_program, until
 
 LARGE = 5_000_000
 
@@ -117,5 +117,5 @@ def test_at_exit_nothing_is_lost(core, make, name):
     queue.put("question")
     program(core, "found", name)
     assert queue.get() == "answer"
-    facts = until(lambda: queue.statistics())
+    facts = until(queue.statistics)
     assert (facts["processes"], facts["lost"]) == (1, 0)

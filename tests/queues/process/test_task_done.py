@@ -1,6 +1,7 @@
 """task_done and join, as queue.Queue and multiprocessing.JoinableQueue have them."""
 
 import pytest
+
 from process_queues import Child, until
 from thread_queues import Call
 

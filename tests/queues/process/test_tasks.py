@@ -4,11 +4,11 @@ import asyncio
 import threading
 
 import pytest
-from process_queues import until, waiting
-from thread_queues import Call
 
 from penstock.errors import Empty, Full
 from penstock.queues import readiness
+from process_queues import until, waiting
+from thread_queues import Call
 
 
 def watchers():
