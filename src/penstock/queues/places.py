@@ -6,6 +6,7 @@ that somebody else made in its place is refused.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import functools
 import os
@@ -23,6 +24,7 @@ _SHARED_MEMORY = "/dev/shm"  # noqa: S108  # our folder in it is ours alone, and
 _LONGEST_NAME = 100
 _PATIENCE = 5.0  # the folder is locked for milliseconds, or by a process that was stopped
 _NAP = 0.001
+_NOT_A_FOLDER = {errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM}
 
 
 def check_name(name: object) -> str:
@@ -143,6 +145,8 @@ class Folder:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if error.errno not in _NOT_A_FOLDER:
+                raise QueueError(f"{self.path} cannot be opened: {error.strerror}") from error
             raise ConfigError(
                 f"{self.path} must be a folder of this user's, with mode 0700: {error.strerror};"
                 " remove what is there"

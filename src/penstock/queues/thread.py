@@ -33,6 +33,9 @@ class Queue(Items[T]):
     ``for item in queue`` and ``async for`` go on until it is shut down. Whoever waits is served in
     the order of arrival. A call that was cancelled or interrupted, or whose time was over, has
     neither put nor taken anything.
+
+    ``match`` is asked about one item after the other by whoever gave it, in that thread; what it
+    refuses stays where it is, and goes to the next who waits. What it raises is raised there.
     """
 
     _order: ClassVar[Literal["fifo", "lifo", "heap"]] = "fifo"

@@ -1,5 +1,6 @@
 """Threads at one end, messages larger than the pipe, and calls that are interrupted."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -91,26 +92,45 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.fixture
-def interrupt():
-    """`interrupt(seconds)`: this thread gets Interrupted by a signal after that."""
+@contextlib.contextmanager
+def signalled(handler, condition=lambda: True):
+    """This thread gets a signal as soon as it sleeps, and the condition is true."""
+    here = threading.main_thread()
 
+    def send():
+        pipe_calls.until(lambda: condition() and pipe_calls.asleep(here.native_id))
+        signal.pthread_kill(here.ident, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    call = pipe_calls.Call(send)
+    try:
+        yield
+    finally:
+        call.result()
+        signal.signal(signal.SIGUSR1, before)
+
+
+@contextlib.contextmanager
+def interrupted(condition=lambda: True):
     def handler(*_):
         raise Interrupted
 
-    before = signal.signal(signal.SIGALRM, handler)
-    yield lambda seconds=0.03: signal.setitimer(signal.ITIMER_REAL, seconds)
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    with pytest.raises(Interrupted), signalled(handler, condition):
+        yield
 
 
-@pytest.mark.parametrize("seconds", [0.01, 0.1])  # asleep on the futex, and at the socket
-def test_signals_interrupt_a_receiver_that_waits(pair, interrupt, seconds):
+@pytest.mark.parametrize("how", ["recv", "recv_bytes", "recv_many", "poll"])
+@pytest.mark.parametrize("where", ["at once", "at its socket"])
+def test_signals_interrupt_a_receiver_that_waits(pair, how, where):
     left, right = pair
-    for call in (right.recv, right.recv_bytes, lambda: right.poll(None), right.recv_many):
-        interrupt(seconds)
-        with pytest.raises(Interrupted):
-            call()
+
+    def deep():
+        facts = right.statistics()
+        return where == "at once" or facts["core"] == "python" or facts["slept_at_socket"]
+
+    call = getattr(right, how)
+    with interrupted(deep):
+        call(*[None] * (how == "poll"))
     left.send("nothing was lost")
     assert right.recv() == "nothing was lost"
 
@@ -118,19 +138,18 @@ def test_signals_interrupt_a_receiver_that_waits(pair, interrupt, seconds):
 def test_a_signal_whose_handler_returns_is_no_interruption(pair):
     left, right = pair
     seen = []
-    before = signal.signal(
-        signal.SIGALRM, lambda *_: (seen.append(1), left.send("from the handler"))
-    )
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.02)
+
+    def handler(*_):
+        seen.append(1)
+        left.send("from the handler")
+
+    with signalled(handler):
         assert right.recv() == "from the handler"
-        assert seen == [1]
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    assert seen == [1]
 
 
 @pytest.mark.parametrize("size", [1000, LARGE])
-def test_an_interrupted_sender_leaves_no_half_message(pair, interrupt, size):
+def test_an_interrupted_sender_leaves_no_half_message(pair, size):
     left, right = pair
     sent = 0
 
@@ -139,8 +158,7 @@ def test_an_interrupted_sender_leaves_no_half_message(pair, interrupt, size):
         left.send(b"x" * size)
         sent += 1
 
-    interrupt()
-    with pytest.raises(Interrupted):
+    with interrupted():
         all(send() is None for _ in range(1000))
     call = pipe_calls.Call(left.send, "next")
     received = [len(item) for item in iter(right.recv, "next")]
@@ -173,13 +191,12 @@ class Slowly:
 
 
 @pytest.mark.parametrize("how", ["recv", "recv_bytes", "recv_bytes_into", "recv_many"])
-def test_a_receiver_interrupted_in_the_middle_gets_the_message_later(pair, interrupt, how):
+def test_a_receiver_interrupted_in_the_middle_gets_the_message_later(pair, how):
     left, right = pair
     buffer = bytearray(b"\xff" * LARGE)
     slowly = Slowly(left, bytes(LARGE))
     call = getattr(right, how)
-    interrupt()
-    with pytest.raises(Interrupted):
+    with interrupted():
         call(*[buffer] * (how == "recv_bytes_into"))
     seen = buffer.count(0)
     del buffer[:]  # what was lent is free again

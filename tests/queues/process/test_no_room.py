@@ -86,3 +86,13 @@ def test_where_there_is_no_folder_of_shared_memory(core, tmp_path):
     if "unshare" in run.stderr or "mount" in run.stderr:
         pytest.skip(f"no mount of our own: {run.stderr}")
     assert run.stdout == "1 ['queue.here']\n", run.stderr
+
+
+def test_no_more_descriptors(kind, name):
+    def make():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        for options in ({}, {"name": name}):
+            with pytest.raises(QueueError, match="Too many open files"):
+                kind(**options)
+
+    assert Child(make).code() == 0

@@ -12,7 +12,8 @@ from thread_queues import Call
 
 
 def watchers():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("penstock-")]
+    names = {"penstock-items", "penstock-space", "penstock-done"}
+    return [thread for thread in threading.enumerate() if thread.name in names]
 
 
 async def settle():

@@ -48,12 +48,11 @@ def ring():
 
 def die(made, stores, operation):
     """What the child does that dies at this store."""
-    with made._inside():  # claims a slot
-        pass
-    memory, fuse = made._memory, Fuse(stores)
+    made.qsize()  # claims a slot
+    memory, fuse = made._hold.memory, Fuse(stores)
     memory._journal = Deadly(memory._journal, fuse)
     memory._data = Deadly(memory._data, fuse)
-    memory.words = made._state._words = Deadly(memory.words, fuse)
+    memory.words = made._hold.state._words = Deadly(memory.words, fuse)
     operation(made)
     os._exit(0)
 

@@ -20,15 +20,17 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import NamedTuple, Self
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple, Self, TypeVar
 
 from penstock.clock import SYSTEM_CLOCK
 from penstock.queues._core.twin_ring_processes import pid_namespace
 from penstock.queues.file_locks import SECTION, lock, unlock
 
 __all__ = ["Memory", "Plan", "Timeout"]
+
+R = TypeVar("R")
 
 MAGIC = b"penst-py"
 VERSION = 1
@@ -138,32 +140,28 @@ class Memory:
         plan.write(fd)
         return cls(fd, plan)
 
-    @contextmanager
-    def section(self, deadline: float | None = None) -> Iterator[None]:
-        """Nobody else is inside, of any process. Raises Timeout, or ValueError once closed."""
-        if not self._inside.acquire(timeout=_left(deadline)):
-            raise Timeout
-        try:
-            self._enter(deadline)
-            yield
-        finally:
-            # Also if we were interrupted on the way in, and may have it or not.
-            if self._fd >= 0:
-                unlock(self._fd, SECTION)
-            self._inside.release()
+    def inside(self, body: Callable[[], R], deadline: float | None = None) -> R:
+        """What the body gives, which runs while nobody else is inside, of any process.
 
-    def _enter(self, deadline: float | None) -> None:
+        Raises Timeout, or ValueError once closed. Ctrl-C at any moment leaves nobody inside: the
+        lock is taken by ``with`` alone, and not while this naps.
+        """
         nap = _LONGEST_NAP / 16
         while True:
-            if self._fd < 0:
-                raise ValueError("this queue is closed in this process")
-            if lock(self._fd, SECTION):
-                break
+            with self._inside:
+                if self._fd < 0:
+                    raise ValueError("this queue is closed in this process")
+                try:
+                    if lock(self._fd, SECTION):
+                        self._make_changes()  # of one who died
+                        return body()
+                finally:
+                    if self._fd >= 0:  # the body may have closed it
+                        unlock(self._fd, SECTION)
             if deadline is not None and time.monotonic() >= deadline:
                 raise Timeout
             time.sleep(nap)
             nap = min(nap * 2, _LONGEST_NAP)
-        self._make_changes()  # of one who died
 
     def commit(self, changes: dict[int, int]) -> None:
         """All of these words, or none."""
@@ -213,13 +211,6 @@ class Memory:
             for view in (self._journal, self.words, self._data):
                 view.release()
             self._map.close()
-
-
-def _left(deadline: float | None) -> float:
-    """Seconds, as locks want them."""
-    if deadline is None:
-        return -1.0
-    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
 
 
 def _opened_anew(fd: int) -> int:
