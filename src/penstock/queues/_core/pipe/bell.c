@@ -88,34 +88,56 @@ bool bell_hung_up(int sock)
     return poll(&look, 1, 0) > 0;
 }
 
-/* Takes the byte that lies in the socket or is on its way to it. False when it is so late that
- * its sender must have been stopped or killed. */
-static bool take_byte(int sock)
+/* How many of the bytes that lie there, up to 2; 0 at the end of the socket, below 0 when none. */
+static ssize_t count_bytes(int sock)
 {
-    char byte;
-    if (recv(sock, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
-        return true; /* taken, or the other end is gone */
-    struct pollfd wait = {.fd = sock, .events = POLLIN};
-    struct timespec patience = clock_timespec(STOPPED);
-    ppoll(&wait, 1, &patience, NULL);
-    return recv(sock, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+    char bytes[2];
+    return recv(sock, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
 }
 
-/* Nobody sends while WANTS is not set, so what lies there can be counted. True: a byte is left. */
-static bool leave_one_byte(int sock)
+/* Takes the byte that lies in the socket or is on its way to it, but not the one that answers the
+ * wish: that one must stay. False when it may be that one, or when there is none, as its sender
+ * must have been stopped or killed: then the socket is in doubt. */
+static bool take_byte(struct pipe_bell *bell, int sock)
+{
+    ssize_t count = count_bytes(sock);
+    if (count < 0) {
+        struct pollfd wait = {.fd = sock, .events = POLLIN};
+        struct timespec patience = clock_timespec(STOPPED);
+        ppoll(&wait, 1, &patience, NULL);
+        count = count_bytes(sock);
+    }
+    if (count < 0 || (count == 1 && !(atomic_load(&bell->word) & BELL_WANTS))) return false;
+    char byte;
+    if (count) recv(sock, &byte, 1, MSG_DONTWAIT);
+    return true;
+}
+
+/* Of the bytes that lie there. */
+static void leave_one_byte(int sock)
 {
     char bytes[64];
     for (;;) {
         ssize_t count = recv(sock, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
-        if (count <= 1) return count == 1;
-        if (recv(sock, bytes, (size_t)count - 1, MSG_DONTWAIT) <= 0) return true;
+        if (count <= 1) return;
+        if (recv(sock, bytes, (size_t)count - 1, MSG_DONTWAIT) <= 0) return;
     }
 }
 
-static bool heal(struct pipe_bell *bell, int sock)
+static bool take_back(struct pipe_bell *bell)
 {
-    atomic_fetch_and(&bell->word, ~(uint32_t)(BELL_SUSPECT | BELL_WANTS));
-    return leave_one_byte(sock);
+    return atomic_fetch_and(&bell->word, ~(uint32_t)BELL_WANTS) & BELL_WANTS;
+}
+
+/* Reduces a suspicious socket to what the word says. It stays in doubt while a byte may be under
+ * way: only a wish that was not heard yet tells that none is. */
+static void heal(struct pipe_bell *bell, int sock)
+{
+    uint32_t word = atomic_fetch_and(&bell->word, ~(uint32_t)BELL_SUSPECT);
+    if (word & BELL_WANTS && count_bytes(sock) <= 0) return;
+    bool known = take_back(bell);
+    leave_one_byte(sock);
+    if (!known) bell_recover_waiter(bell);
 }
 
 /* A ring that was meant for what has been taken meanwhile must not come: with a new number the
@@ -139,23 +161,16 @@ static void want(struct pipe_bell *bell, uint64_t position)
     CRASH_POINT();
 }
 
-static bool take_back(struct pipe_bell *bell)
-{
-    return atomic_fetch_and(&bell->word, ~(uint32_t)BELL_WANTS) & BELL_WANTS;
-}
-
 bool bell_arm(struct pipe_bell *bell, int sock, const _Atomic uint64_t *reached, uint64_t position)
 {
-    bool lies = true; /* a byte, in the socket or on its way */
-    uint32_t word = atomic_load(&bell->word);
-    if (word & BELL_SUSPECT) lies = heal(bell, sock);
-    else if (word & BELL_WANTS && renew(bell, position))
+    if (atomic_load(&bell->word) & BELL_SUSPECT) heal(bell, sock);
+    if (atomic_load(&bell->word) & BELL_WANTS && renew(bell, position))
         return before(atomic_load(reached), position);
     want(bell, position);
     bool waits = before(atomic_load(reached), position);
-    if (!waits && (!lies || take_back(bell))) return false; /* the byte was not touched */
+    if (!waits && take_back(bell)) return false; /* the byte was not touched */
     CRASH_POINT();
-    if (lies && !take_byte(sock)) bell_recover_waiter(bell);
+    if (!take_byte(bell, sock)) bell_recover_waiter(bell);
     return waits;
 }
 
