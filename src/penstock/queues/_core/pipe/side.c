@@ -12,6 +12,8 @@
 #define SPIN_LEAST (2 * INT64_C(1000))  /* so little is tried after waits in vain */
 #define GLIMPSE INT64_C(1000)           /* short enough to keep the interpreter waiting */
 #define SPIN_ROUNDS 16                  /* looks between two looks at the clock */
+#define GIVES_WAY 2                     /* times, before it sleeps */
+#define WORST_LUCK 6                    /* then that is tried at every 64th wait */
 #ifndef PATIENCE                        /* a test has less */
 #define PATIENCE (CLOCK_SECOND / 20)    /* asleep on the futex before it sleeps at the socket */
 #endif
@@ -149,6 +151,20 @@ static bool passed(int64_t deadline)
     return deadline != CLOCK_NEVER && clock_now() >= deadline;
 }
 
+/* The other side was last on our core, where nothing is gained by spinning: but given away for a
+ * moment, the core may be back with the answer, and nobody slept or had to be woken. Each time in
+ * vain halves how often it is tried. */
+static bool give_way(struct side *side, uint64_t from)
+{
+    if (side->ways++ & ((1u << side->bad) - 1)) return false;
+    for (int i = 0; i < GIVES_WAY; i++) {
+        sched_yield();
+        if (side_reached(side, from)) return side->bad = 0, true;
+    }
+    if (side->bad < WORST_LUCK) side->bad++;
+    return false;
+}
+
 /* What to do with a wait that came to an end without its object being reached. */
 static enum outcome look_around(struct side *side, uint64_t from, int64_t deadline)
 {
@@ -243,5 +259,6 @@ enum outcome side_wait(struct side *side, uint64_t from, int64_t deadline)
     if (side_reached(side, from)) return SIDE_REACHED;
     if (told_to_look(side) && side_hung_up(side))
         return side_reached(side, from) ? SIDE_REACHED : SIDE_GONE;
-    return elsewhere(side) ? spin_or_sleep(side, from, deadline) : sleep_long(side, from, deadline);
+    if (elsewhere(side)) return spin_or_sleep(side, from, deadline);
+    return give_way(side, from) ? SIDE_REACHED : sleep_long(side, from, deadline);
 }

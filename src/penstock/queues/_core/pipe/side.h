@@ -27,6 +27,7 @@ struct side {
     bool gone;            /* all at the other end are; touched under the lock, and for good */
     _Atomic bool closing; /* the owner of this struct wants its sleepers back */
     int64_t spin;         /* nanoseconds that the next wait may spin */
+    uint32_t ways, bad;   /* waits beside a side on our core; luck with giving way to it */
     int64_t looked;       /* when a sender last looked whether the other end is there */
     uint64_t waited, slept, polled; /* for statistics */
 };

@@ -13,6 +13,7 @@
 #include "ring.h"
 
 #define SPIN (50 * 1000LL)            /* the longest time to look without sleeping */
+#define GIVES_WAY 2                   /* times, where the other side has our core */
 #define WORST_LUCK 6                  /* then it is tried at every 64th wait */
 #define DEATHS_EVERY (CLOCK_SECOND / 20) /* joiners look for dead consumers */
 
@@ -30,14 +31,6 @@ static enum ring_result look_again(struct ring *ring, uint32_t stops, int64_t de
 
 /* --- a look without sleeping ----------------------------------------------------------------- */
 
-/* Only while the other side runs on another core than ours can looking pay; if both are pinned to
- * one, never. And it must have paid lately: each time in vain halves how often it is tried. */
-static int may_spin(struct ring_end *other, struct ring_luck *luck)
-{
-    int there = (int)atomic_load_explicit(&other->cpu, memory_order_relaxed) - 1;
-    return there >= 0 && there != sched_getcpu() && !(luck->waits++ & ((1u << luck->bad) - 1));
-}
-
 static int look_until(struct ring_end *other, uint64_t before, int64_t until)
 {
     do {
@@ -49,11 +42,28 @@ static int look_until(struct ring_end *other, uint64_t before, int64_t until)
     return 0;
 }
 
-/* Whether the other end moved on from where it stood before we last tried. */
-static int spin(struct ring_end *other, uint64_t before, struct ring_luck *luck, int64_t deadline)
+/* Given away for a moment, the core may be back with what we wait for: nobody slept, so nobody had
+ * to be woken. */
+static int give_way(struct ring_end *other, uint64_t before)
 {
-    if (!may_spin(other, luck)) return 0;
-    int moved = look_until(other, before, clock_earlier(clock_now() + SPIN, deadline));
+    for (int i = 0; i < GIVES_WAY; i++) {
+        sched_yield();
+        if (atomic_load_explicit(&other->position, memory_order_relaxed) != before) return 1;
+    }
+    return 0;
+}
+
+/* Whether the other end moved on from where it stood before we last tried. Only while it runs on
+ * another core than ours can looking pay; if both are pinned to one, never. And either must have
+ * paid lately: each time in vain halves how often it is tried. */
+static int moved_soon(struct ring_end *other, uint64_t before, struct ring_luck *luck,
+                      int64_t deadline)
+{
+    int there = (int)atomic_load_explicit(&other->cpu, memory_order_relaxed) - 1;
+    if (there < 0 || luck->waits++ & ((1u << luck->bad) - 1)) return 0;
+    int moved = there == sched_getcpu()
+                    ? give_way(other, before)
+                    : look_until(other, before, clock_earlier(clock_now() + SPIN, deadline));
     luck->bad = moved ? 0 : luck->bad < WORST_LUCK ? luck->bad + 1 : WORST_LUCK;
     return moved;
 }
@@ -95,7 +105,7 @@ static enum ring_result take_turn(struct ring *ring, struct ring_end *end, ring_
         uint64_t before = atomic_load_explicit(&other->position, memory_order_relaxed);
         result = attempt(ring, what);
         if (!is_yet(result) || ended) break;
-        if (spin(other, before, luck, deadline)) ended = look_again(ring, stops, deadline, 0);
+        if (moved_soon(other, before, luck, deadline)) ended = look_again(ring, stops, deadline, 0);
         else if (!is_yet(result = sleep_once(ring, end, attempt, what, stops, deadline))) break;
     }
     CRASH_POINT(WAIT_DONE);
