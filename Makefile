@@ -35,7 +35,7 @@ demo: $(VENV)/.core ## run the tutorial job on the embedded queue, kill a worker
 # --- the whole --------------------------------------------------------------------------------
 
 .PHONY: test
-test: static $(VENV)/.test ## everything that must pass: static checks, then all tests (what CI runs)
+test: static $(VENV)/.test $(VENV)/.servers ## everything that must pass: static checks, then all tests (what CI runs)
 	@$(BIN)/pytest $(PYTEST)
 
 .PHONY: check
@@ -71,8 +71,12 @@ unit: $(VENV)/.test ## unit tests: no I/O, no sleep
 	@$(BIN)/pytest tests/unit $(PYTEST)
 
 .PHONY: conformance
-conformance: $(VENV)/.test ## the published suite, on every broker and result store
+conformance: $(VENV)/.test $(VENV)/.servers ## the published suite, on every broker and result store
 	@$(BIN)/pytest tests/conformance $(PYTEST)
+
+.PHONY: interop
+interop: $(VENV)/.test $(VENV)/.servers ## every pairing with real Celery processes, on one Redis
+	@INTEROP=full $(BIN)/pytest tests/interop $(PYTEST)
 
 .PHONY: simulate
 simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make simulate SEEDS=1000
@@ -129,6 +133,11 @@ $(VENV)/.test: pyproject.toml $(CORE) | $(BIN)/python
 	@echo "installing penstock with what the tests need" >&2
 	@$(BIN)/python $(PIP_INSTALL) --editable '.[test]'
 	@touch $(VENV)/.core $@
+
+# The servers that tests start; where they cannot be installed, it says so and tests are skipped.
+$(VENV)/.servers: tests/support/system_packages.sh | $(BIN)/python
+	@sh tests/support/system_packages.sh
+	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(CORE) | $(BIN)/python
 	@echo "installing penstock with what the checks need" >&2

@@ -1,10 +1,13 @@
 """The app under measurement; see drain.py."""
 
+import json
+import os
+
 from _marks import mark
 
 from penstock import App
 
-app = App("drain")
+app = App("drain", **json.loads(os.environ.get("APP", "{}")))
 
 
 @app.task(name="run")

@@ -17,6 +17,9 @@ __all__ = ["SCHEMES", "open_broker"]
 SCHEMES = {
     "memory": "penstock.brokers.memory:MemoryBroker",
     "sqlite": "penstock.brokers.sqlite:SqliteBroker",
+    **dict.fromkeys(
+        ("redis", "rediss", "unix", "redis+socket"), "penstock.brokers.redis:RedisBroker"
+    ),
 }
 
 

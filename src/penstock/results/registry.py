@@ -17,6 +17,9 @@ __all__ = ["SCHEMES", "open_store"]
 SCHEMES = {
     "memory": "penstock.results.memory:MemoryStore",
     "sqlite": "penstock.results.sqlite:SqliteStore",
+    **dict.fromkeys(
+        ("redis", "rediss", "unix", "redis+socket"), "penstock.results.redis:RedisStore"
+    ),
 }
 
 

@@ -1,0 +1,90 @@
+"""What a call costs on Redis, beside a bare RPUSH of the same bytes and beside Celery.
+
+- ``add.delay(4, 4)``, against redis-py's RPUSH in a loop, and Celery's ``delay``;
+- ``add.send_many`` of a thousand calls, against Celery's group, and a bare pipeline.
+
+Alternating, medians. Run: python benchmarks/redis_enqueue.py
+"""
+
+import logging
+import time
+from statistics import median
+
+import redis
+from _redis import redis_server
+from celery import Celery, group
+
+from penstock import App
+from penstock.wire.envelope import pack
+from penstock.wire.task import Call, encode_call
+
+RUNS = 7
+SINGLE = 2_000
+BATCH = 1_000
+
+
+def add(x, y):
+    return x + y
+
+
+def rate(count, work):
+    begin = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - begin)
+
+
+def measurements(port):
+    url = f"redis://127.0.0.1:{port}"
+    ours = App("shop", broker=url + "/0", backend=url + "/0").task(name="shop.add")(add)
+    celery = Celery("shop", broker=url + "/1", backend=url + "/1")
+    theirs = celery.task(name="shop.add")(add)
+    bare = redis.Redis.from_url(url + "/2")
+    call = Call(task="shop.add", id=f"0191f6d4-7a3c-7d10-8a6e-{7:012x}", args=(4, 4), origin="a@h")
+    data = pack(encode_call(call, queue="celery"))
+
+    def singles(function):
+        return lambda: [function() for _ in range(SINGLE)]
+
+    def pipeline():
+        with bare.pipeline(transaction=False) as commands:
+            for _ in range(BATCH):
+                commands.rpush("celery", data)
+            commands.execute()
+
+    def lists():
+        bare.flushall()
+
+    return lists, {
+        "RPUSH": (SINGLE, singles(lambda: bare.rpush("celery", data))),
+        "delay": (SINGLE, singles(lambda: ours.delay(4, 4))),
+        "Celery's delay": (SINGLE, singles(lambda: theirs.delay(4, 4))),
+        "pipeline of 1,000": (BATCH, pipeline),
+        "send_many of 1,000": (BATCH, lambda: ours.send_many([(4, 4)] * BATCH)),
+        "Celery's group of 1,000": (
+            BATCH, lambda: group(theirs.s(4, 4) for _ in range(BATCH)).apply_async()
+        ),
+    }  # fmt: skip
+
+
+def main():
+    logging.getLogger("penstock").setLevel(logging.ERROR)  # nobody is to run what is sent here
+    with redis_server() as port:
+        clear, works = measurements(port)
+        seen = {name: [] for name in works}
+        for turn in range(RUNS + 1):  # the first is to warm
+            for name, (count, work) in works.items():
+                value = rate(count, work)
+                if turn:
+                    seen[name].append(value)
+            clear()
+    middle = {name: median(values) for name, values in seen.items()}
+    for name, value in middle.items():
+        spread = f"{min(seen[name]):,.0f}-{max(seen[name]):,.0f}"
+        print(f"  {name:26}{value:>10,.0f}/s  {spread:>18}")
+    raw, delay, celery, _, many, crowd = middle.values()
+    print(f"delay:      {delay / raw:5.0%} of RPUSH (aim: 75 %), {delay / celery:.1f} x Celery's")
+    print(f"send_many:  {many / crowd:5.1f} x Celery's group (aim: 25)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+-- Behind common.lua and record.lua. Ends leases, and stores the records that come along.
+-- ARGV: prefix, now, own database, database of the results, then 15 for each settlement:
+--   fence; kind: d done, b back into its place, n a new publication, x dead
+--   b, n: queue, step, time, attempts so far, raw ('' as it was)
+--   b: "publication queue", for one that was early; x: publication, what is known of it
+--   the record's id ('' none), document, what is kept beside it, publication, attempt, milliseconds
+-- Gives the places (from 0) of those whose lease was lost; a repeat is not lost.
+
+local home, away = ARGV[3], ARGV[4]
+local lost = {}
+
+-- A settlement that comes again finds its bit: what was handed back has another than what ended.
+local function ended_bit(fence, kind)
+  local number = tonumber(fence)
+  local bit = 2 * (number % MILLION) + (kind == 'b' and 1 or 0)
+  return OWN .. 'ended.' .. string.format('%.0f', math.floor(number / MILLION)), bit
+end
+
+for at = 5, #ARGV, 15 do
+  local fence, kind, queue, step, moment, attempts, raw, key, head = unpack(ARGV, at, at + 8)
+  local value = redis.call('HGET', OWN .. 'leased', fence)
+  local bits, bit = ended_bit(fence, kind)
+  if not value then
+    if redis.call('GETBIT', bits, bit) == 0 then lost[#lost + 1] = (at - 5) / 15 end
+  else
+    local attempt, deaths, _, old_step, old_queue, old_raw = held(value)
+    redis.call('HDEL', OWN .. 'leased', fence)
+    redis.call('ZREM', OWN .. 'leases', fence)
+    redis.call('SETBIT', bits, bit, 1)
+    redis.call('EXPIRE', bits, 600)
+    if kind == 'b' then
+      if raw == '' then raw, queue, step = old_raw, old_queue, old_step end
+      if attempts ~= '' then attempt = attempts end
+      if tonumber(moment) > now then
+        park(queue, tonumber(step), moment, attempt, deaths, raw)
+        redis.call('ZREM', OWN .. 'soon', key)
+      else
+        push_back(queue, tonumber(step), attempt, deaths, raw)
+      end
+    elseif kind == 'n' then
+      if tonumber(moment) > now then
+        park(queue, tonumber(step), moment, 0, 0, raw)
+      else
+        redis.call('LPUSH', P .. queue .. STEPS[tonumber(step)], raw)
+      end
+    elseif kind == 'x' then
+      redis.call('HSET', OWN .. 'dead', key, #head .. ':' .. head .. old_raw)
+      redis.call('ZADD', OWN .. 'dead-at', now, key)
+    end
+    local id, doc, own, of, run, ttl = unpack(ARGV, at + 9, at + 14)
+    if id ~= '' then put_record(P, home, away, id, doc, own, of, run, ttl, now) end
+  end
+end
+return lost

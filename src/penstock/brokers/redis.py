@@ -1,0 +1,415 @@
+"""The broker on a Redis server, in Celery's lists and envelopes.
+
+A claim moves messages from the lists to a leased place in one atomic step, so that none is ever in
+nobody's custody; a settlement names its lease, and one that was lost changes nothing. What comes
+back (a lease that ended, a delay that is due) waits in lists of ours beside Celery's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from penstock.brokers import redis_raw as raws
+from penstock.brokers.base import Capabilities, WorkerEntry
+from penstock.brokers.redis_holders import HEARTBEAT, Holder, Me
+from penstock.brokers.redis_looking import RedisLooking, script
+from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.engines.processes import Fate
+from penstock.engines.redis import RedisServer
+from penstock.engines.redis_batch import Batch, Pending
+from penstock.engines.redis_records import as_words
+from penstock.errors import BrokerError, NameTaken, Uncertain
+from penstock.message import Again, Dead, Lease, Message, Record, Settlement
+from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive, drive
+from penstock.url import Url
+
+__all__ = ["RedisBroker"]
+
+_CLAIM, _SETTLE = script("claim"), script("settle", record=True)
+_EXTEND, _TEND, _UNCLAIM = map(script, ("extend", "tend", "unclaim"))
+_ENROL, _ANNOUNCE, _LEAVE = map(script, ("enrol", "announce", "leave"))
+
+_PUSHES = 500  # messages in one command, and settlements in one script
+_LONGEST_WAIT = 30.0  # seconds: look again after so long, should anything be lost
+_NEWS_KEPT = 1_000
+
+
+class RedisBroker(RedisLooking):
+    """Custody on a server that Celery's processes may share."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        durable="what is acknowledged outlives the death of every worker; what the server keeps of "
+        "it when it dies itself, its own settings say",
+        highest_first=False,
+        repeatable=False,
+    )
+
+    def __init__(self, *, engine: RedisServer, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.engine = engine
+        self._clock = clock
+        self._me = Me(clock)
+        self._bound: set[str] = set()  # queues whose bindings this object has written
+        self._heard = str(int(time.time() * 1e6))  # news are numbered by the microsecond
+        self._store: Any = None
+
+    @classmethod
+    def from_url(cls, url: Url, *, clock: Clock = SYSTEM_CLOCK) -> RedisBroker:
+        """The broker at ``redis://host/database``."""
+        return cls(engine=RedisServer.at(url), clock=clock)
+
+    def close(self) -> None:
+        try:
+            if self._me.current and (self._me.claims or self._me.name):
+                self._withdraw(self._me)
+                self._me = Me(self._clock)
+        finally:
+            self.engine.close()
+
+    def _withdraw(self, me: Me) -> None:
+        if me.name is None:
+            self._do(_TEND, 0, me.id)
+            return
+        self._do(_TEND, 0, me.id)
+        while self._do(_LEAVE, me.id):
+            pass
+
+    def describe(self) -> str:
+        return str(self.engine.url)
+
+    def keeps_records_of(self, store: object) -> bool:
+        there = getattr(store, "engine", None)
+        ours = isinstance(there, RedisServer) and (there.server, there.prefix) == (
+            self.engine.server,
+            self.engine.prefix,
+        )
+        if ours:
+            self._store = there
+        return ours
+
+    def listen(self, queues: Sequence[str]) -> Listener:
+        listener: Listener = self.engine.execute(Listen(self._bells(queues)))
+        return listener
+
+    def _bells(self, queues: Sequence[str]) -> tuple[str, ...]:
+        lists = [
+            f"key:{name}{step}"
+            for queue in queues
+            for name in (self._key(queue), self._own(f"back.{queue}"))
+            for step in raws.STEPS
+        ]
+        return (*lists, f"key:{self._own('news')}")
+
+    def _holder(self) -> Me:
+        if not self._me.current:
+            self._me = Me(self._clock)
+        return self._me
+
+    # --- publishing ----------------------------------------------------------------------
+
+    def _publish(self, messages: Sequence[Message]) -> Plan[None]:
+        now = self._clock.wall()
+        fresh = {message.queue for message in messages} - self._bound
+        stored: list[str] = []
+        for start in range(0, len(messages), _PUSHES):
+            part = messages[start : start + _PUSHES]
+            try:
+                yield Exchange("publish", self._pushes(part, fresh, now))
+            except Uncertain as error:
+                raise Uncertain(str(error), stored=tuple(stored)) from error
+            self._bound |= fresh
+            fresh = set()
+            stored += [message.id for message in part]
+
+    def _pushes(
+        self, messages: Sequence[Message], fresh: set[str], now: float
+    ) -> Callable[[Batch], None]:
+        lists: dict[str, list[str | bytes]] = {}
+        early = []
+        for message in messages:
+            lists.setdefault(raws.list_of(message), []).append(raws.write(message))
+            if message.ready_at > now:
+                early += [repr(message.ready_at), f"{message.key} {message.queue}"]
+
+        def push(batch: Batch) -> None:
+            for queue in fresh:
+                binding = f"{queue}\x06\x16\x06\x16{queue}"
+                batch.call("SADD", self._key(f"_kombu.binding.{queue}"), binding)
+                batch.call("SADD", self._own("queues"), queue)
+            if early:
+                batch.call("ZADD", self._own("soon"), *early)
+            for name, envelopes in lists.items():
+                batch.call("LPUSH", self._key(name), *envelopes)
+
+        return push
+
+    # --- claiming ------------------------------------------------------------------------
+
+    def _lease(
+        self, queues: Sequence[str], limit: int, ttl: float, wait: float
+    ) -> Plan[list[Lease]]:
+        return self._leasing(queues, limit, ttl, wait, [])
+
+    async def alease(
+        self, queues: Sequence[str], limit: int, ttl: float, wait: float = 0.0
+    ) -> list[Lease]:
+        import asyncio
+
+        claims: list[tuple[str, int]] = []
+        try:
+            return await adrive(self._leasing(queues, limit, ttl, wait, claims), self.engine)
+        except asyncio.CancelledError:  # what it claims, or has claimed, nobody would work on
+            if claims:
+                self.engine.post(
+                    Exchange("unclaim", lambda batch: self._script(batch, _UNCLAIM, *claims[-1]))
+                )
+            raise
+
+    def _leasing(
+        self,
+        queues: Sequence[str],
+        limit: int,
+        ttl: float,
+        wait: float,
+        claims: list[tuple[str, int]],
+    ) -> Plan[list[Lease]]:
+        me = self._holder()
+        if not me.claims:
+            me.claims = 1
+            yield from self._tend()  # the first time: the leases of the dead are free at once
+        names = list(dict.fromkeys(queues))
+        if limit <= 0 or not names:
+            return []
+
+        def claim() -> Plan[tuple[list[Lease], float | None]]:
+            return self._claim(me, names, limit, ttl, claims)
+
+        leases, _ = yield from claim()
+        if leases or wait <= 0:
+            return leases
+        deadline = self._clock.monotonic() + wait
+        listener = yield Listen(self._bells(names))
+        try:
+            while True:
+                leases, due = yield from claim()
+                left = deadline - self._clock.monotonic()
+                if leases or left <= 0:
+                    return leases
+                yield Wait(listener, min(left, _LONGEST_WAIT if due is None else due))
+        finally:
+            listener.close()
+
+    def _claim(
+        self,
+        me: Me,
+        queues: list[str],
+        limit: int,
+        ttl: float,
+        claims: list[tuple[str, int]],
+    ) -> Plan[tuple[list[Lease], float | None]]:
+        """Leases that may run now, and the seconds until there may be more."""
+        while True:
+            me.claims += 1
+            claims.append((me.id, me.claims))
+            reply = yield self._claiming(me, queues, limit, ttl, me.claims)
+            ends, revoked, due, wrong, *found = reply
+            leases = self._in_turn(found, float(ends))
+            early = [x for x in leases if x.message.ready_at > self._clock.wall()]
+            if early:
+                yield from self._settling([_parking(x) for x in early])
+                leases = [x for x in leases if x.message.ready_at <= self._clock.wall()]
+                if not leases:
+                    continue  # behind those may be one that can run
+            if revoked and leases:
+                leases = yield from self._marked(leases)
+            if wrong and not leases:
+                raise BrokerError(
+                    f"the Redis key {wrong[0].decode('utf-8', 'replace')!r} holds no list, so the "
+                    "queue of that name cannot be: rename either"
+                )
+            return leases, float(due) if due else None
+
+    def _claiming(self, me: Me, queues: list[str], limit: int, ttl: float, claim: int) -> Exchange:
+        repeated = 0
+
+        def run(batch: Batch) -> Pending:
+            nonlocal repeated
+            words = (me.id, claim, repeated, limit, repr(float(ttl)), *queues)
+            repeated = 1
+            if me.is_silent:
+                batch.call("HSET", self._own("holders"), me.id, me.said())
+            return self._script(batch, _CLAIM, *words)
+
+        return Exchange("lease", run)
+
+    def _in_turn(self, found: list[Any], ends: float) -> list[Lease]:
+        """One of each queue after the other."""
+        parts: dict[bytes, list[Lease]] = {}
+        for place in range(0, len(found), 5):
+            one = raws.lease(found[place : place + 5], ends)
+            parts.setdefault(found[place + 1], []).append(one)
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        return [x for x in chain.from_iterable(zip_longest(*parts.values())) if x is not None]
+
+    def _marked(self, leases: list[Lease]) -> Plan[list[Lease]]:
+        """The same, with a mark at those whose id was revoked."""
+        ids = [lease.message.id for lease in leases]
+        scores = yield Exchange(
+            "revoked", lambda batch: batch.call("ZMSCORE", self._own("revoked"), *ids), writes=False
+        )
+        now = self._clock.wall()
+        return [
+            replace(lease, revoked=True) if score is not None and float(score) > now else lease
+            for lease, score in zip(leases, scores, strict=True)
+        ]
+
+    # --- settling ------------------------------------------------------------------------
+
+    def _extend(self, leases: Sequence[Lease], ttl: float) -> Plan[list[Lease]]:
+        kept: list[Lease] = []
+        for start in range(0, len(leases), _PUSHES):
+            part = leases[start : start + _PUSHES]
+            words = [repr(float(ttl)), *(lease.fence for lease in part)]
+            ends, *there = yield self._running("extend", _EXTEND, words)
+            until = float(ends)
+            kept += [
+                replace(lease, until=until) for lease, is_there in zip(part, there, strict=True)
+                if is_there
+            ]  # fmt: skip
+        return kept
+
+    def _settle(self, settlements: Sequence[Settlement]) -> Plan[list[Settlement]]:
+        return self._settling(list(settlements))
+
+    def _settling(self, settlements: list[Settlement]) -> Plan[list[Settlement]]:
+        lost: list[Settlement] = []
+        for start in range(0, len(settlements), _PUSHES):
+            part = settlements[start : start + _PUSHES]
+            words = [word for settlement in part for word in self._words(settlement)]
+            databases = [self.engine.database, self._results_database]
+            places = yield self._running("settle", _SETTLE, databases + words)
+            lost += [part[place] for place in places]
+        return lost
+
+    @property
+    def _results_database(self) -> int:
+        return self.engine.database if self._store is None else int(self._store.database)
+
+    def _words(self, settlement: Settlement) -> tuple[Any, ...]:
+        lease = settlement.lease
+        if isinstance(settlement, Again):
+            ending = _again(settlement)
+        elif isinstance(settlement, Dead):
+            key = lease.message.key
+            ending = ("x", "", "", "", "", "", key, self._dead_head(settlement))
+        else:
+            ending = _DONE
+        return (lease.fence, *ending, *self._record_words(settlement.record))
+
+    def _record_words(self, record: Record | None) -> tuple[Any, ...]:
+        return _NO_RECORD if record is None else as_words(record, self._clock.wall())
+
+    # --- upkeep --------------------------------------------------------------------------
+
+    def _tend(self) -> Plan[float | None]:
+        me = self._holder()
+        found = yield Exchange(
+            "holders", lambda batch: batch.call("HGETALL", self._own("holders")), writes=False
+        )
+        now = self._clock.wall()
+        others = self._read_holders(found)
+        gone = [x.id for x in others if x.id != me.id and x.fate(me.process, now) is Fate.DEAD]
+
+        def tend(batch: Batch) -> Pending:
+            if me.name and me.is_silent:
+                batch.call("HSET", self._own("holders"), me.id, me.said())
+            return self._script(batch, _TEND, 1, *gone)
+
+        due = yield Exchange("tend", tend)
+        wait = float(due) if due else None
+        return wait if not me.name else min(HEARTBEAT, HEARTBEAT if wait is None else wait)
+
+    # --- revoking, announcing, enrolling -------------------------------------------------
+
+    def revoke(self, ids: Sequence[str], ttl: float) -> None:
+        until = repr(self._clock.wall() + ttl)
+        for start in range(0, len(ids), _PUSHES):
+            words = [word for task_id in ids[start : start + _PUSHES] for word in (until, task_id)]
+            self._call("ZADD", self._own("revoked"), *words)
+
+    def announce(self, payload: bytes) -> None:
+        self._do(_ANNOUNCE, payload, _NEWS_KEPT)
+
+    def announced(self) -> list[bytes]:
+        news = self._call("ZRANGEBYSCORE", self._own("news"), f"({self._heard}", "+inf")
+        told = [entry.partition(b" ") for entry in news]
+        if told:
+            self._heard = told[-1][0].decode()
+        return [payload for _, _, payload in told]
+
+    def enrol(self, name: str, info: Mapping[str, Any]) -> None:
+        me = self._holder()
+        me.name, me.info, me.since = name, dict(info), self._clock.wall()
+        dead = ""
+        while True:
+            owner = self._do(_ENROL, name, me.id, me.said(), dead)
+            if not owner:
+                return
+            holder = self._known_holder(owner.decode())
+            if holder is not None and holder.fate(me.process, self._clock.wall()) is not Fate.DEAD:
+                me.name = None
+                process = holder.process
+                raise NameTaken(
+                    f"a live worker is called {name} already (process {process.pid} on "
+                    f"{process.host}); stop it, or choose another name"
+                )
+            dead = owner.decode()
+            self._do(_TEND, 1, dead)
+
+    def _known_holder(self, holder: str) -> Holder | None:
+        return next((x for x in self._holders() if x.id == holder), None)
+
+    def _holders(self) -> list[Holder]:
+        return self._read_holders(self._call("HGETALL", self._own("holders")))
+
+    def workers(self) -> list[WorkerEntry]:
+        me, now = self._holder(), self._clock.wall()
+        return [x.entry(me.process, now) for x in self._holders() if x.name is not None]
+
+    def neighbours(self) -> list[int]:
+        mine, now = self._holder().process, self._clock.wall()
+        there = [x for x in self._holders() if x.process.host == mine.host]
+        alive = [x for x in there if x.fate(mine, now) is Fate.ALIVE]
+        return sorted({x.process.pid for x in alive} - {mine.pid})
+
+    def tend(self) -> float | None:
+        return drive(self._tend(), self.engine)
+
+    def __repr__(self) -> str:
+        return f"RedisBroker({str(self.engine.url)!r})"
+
+
+_DONE = ("d", "", "", "", "", "", "", "")
+_NO_RECORD = ("", "", "", "", "", "")
+
+
+def _again(settlement: Again) -> tuple[Any, ...]:
+    lease, message = settlement.lease, settlement.message
+    step, at = raws.step_of(message.priority), repr(float(max(settlement.at, 0.0)))
+    if message.key != lease.message.key:
+        moment = repr(float(max(settlement.at, message.ready_at)))
+        return ("n", message.queue, step, moment, "", raws.write(message), "", "")
+    raw: bytes | str = "" if message == lease.message else raws.write(message)
+    name = f"{message.key} {message.queue}"
+    return ("b", message.queue, step, at, lease.attempt, raw, name, "")
+
+
+def _parking(lease: Lease) -> Settlement:
+    """An early message goes to the delayed ones; it was not tried."""
+    untried = replace(lease, attempt=lease.attempt - 1)
+    return Again(untried, lease.message, lease.message.ready_at)

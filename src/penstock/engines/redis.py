@@ -1,0 +1,274 @@
+"""A Redis server as an engine: exchanges in, one write and one read each, shared by its users.
+
+Repeating a command whose reply was lost is the plans' business: the client library repeats
+nothing. What was surely not done raises Unavailable; where the reply is lost, Uncertain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from penstock.engines.memory_bells import ahear
+from penstock.engines.redis_batch import Batch, resolved
+from penstock.engines.redis_ears import Ears
+from penstock.engines.redis_errors import refused
+from penstock.errors import ConfigError, Unavailable, Uncertain
+from penstock.plan import Command, Exchange, Listen
+from penstock.url import Url
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["SCHEMES", "RedisServer"]
+
+SCHEMES = ("redis", "rediss", "unix", "redis+socket")
+_OURS = {"key_prefix", "global_keyprefix", "allow_eviction", "visibility_timeout"}  # options
+_CONNECT_TIMEOUT = 5.0  # seconds
+_REPLY_TIMEOUT = 30.0
+_THREADS = 8  # for awaiting callers
+
+
+class RedisServer:
+    """The engine on one database of one server. Thread-, loop- and fork-safe."""
+
+    def __init__(self, url: Url) -> None:
+        self.url = url
+        self.prefix = url.options.get("key_prefix", url.options.get("global_keyprefix", ""))
+        self.database, self.server = _where(url)
+        self._start_afresh()
+        _engines.add(self)
+
+    @classmethod
+    def at(cls, url: str | Url) -> RedisServer:
+        """The engine for a URL: one object per process, so that all its users share it."""
+        address = Url.parse(url)
+        with _naming:
+            engine = _named.get(address.raw)
+            if engine is None:
+                engine = _named[address.raw] = cls(address)
+            return engine
+
+    def _start_afresh(self) -> None:
+        self._pool: Any = None
+        self._lock = threading.Lock()
+        self._executor: Executor | None = None
+        self._ears = Ears(self._new_connection)
+
+    def start_afresh_in_child(self) -> None:
+        """A forked child has connections, threads and listeners of its own."""
+        self._ears.bells.forsake()
+        self._start_afresh()
+
+    # --- exchanges ---------------------------------------------------------------------------
+
+    def execute(self, command: Command) -> Any:
+        """Carry it out, blocking."""
+        if isinstance(command, Exchange):
+            return self._run(command)
+        if isinstance(command, Listen):
+            return self._ears.listen(command.bells)
+        return command.listener.wait(command.timeout)
+
+    async def aexecute(self, command: Command) -> Any:
+        """Carry it out on a thread, for the client library blocks; a wait takes none."""
+        if isinstance(command, Exchange | Listen):
+            import asyncio
+
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads(), self.execute, command)
+        return await ahear(command.listener, command.timeout)
+
+    def post(self, exchange: Exchange) -> None:
+        """Have it carried out soon, by another thread; what goes wrong is nobody's business."""
+
+        def run() -> None:
+            with contextlib.suppress(Unavailable, Uncertain):
+                self._run(exchange)
+
+        self._threads().submit(run)
+
+    def _threads(self) -> Executor:
+        with self._lock:
+            if self._executor is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="penstock-redis")
+            return self._executor
+
+    def _run(self, exchange: Exchange) -> Any:
+        batch = Batch()
+        value = exchange.run(batch)
+        return resolved(value, self._replies(batch) if batch.commands else [])
+
+    def _replies(self, batch: Batch) -> list[Any]:
+        import hiredis
+
+        pack: Callable[[Any], bytes] = hiredis.pack_command
+        connection = self._borrow()
+        try:
+            data = [pack(words) for words in batch.commands]
+            connection.send_packed_command([b"".join(data)], check_health=False)
+            replies = [_read(connection) for _ in data]
+            for place in batch.scripts:
+                if _is_unknown_script(replies[place]):
+                    connection.send_packed_command([pack(batch.in_full(place))], check_health=False)
+                    replies[place] = _read(connection)
+        except BaseException as error:
+            connection.disconnect()
+            if _is_lost(error):
+                raise Uncertain(
+                    f"the connection to Redis at {self.url} was lost before it replied:"
+                    f" {_said(error)}"
+                ) from error
+            raise
+        finally:
+            self._pool.release(connection)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise refused(reply, self.url) from reply
+        return replies
+
+    # --- connections -------------------------------------------------------------------------
+
+    def _borrow(self) -> Any:
+        import redis
+
+        try:
+            return self._connections().get_connection()
+        except redis.AuthenticationError as error:
+            raise refused(error, self.url) from error
+        except redis.ResponseError as error:
+            raise refused(error, self.url) from error
+        except redis.BusyLoadingError as error:
+            raise refused(error, self.url) from error
+        except (redis.RedisError, OSError) as error:
+            raise Unavailable(
+                f"Redis at {self.url} cannot be reached: {_said(error)}; is it running, and is the"
+                " address right?"
+            ) from error
+
+    def _new_connection(self) -> Any:
+        """One outside the pool, connected, for its caller alone; raises Unavailable."""
+        import redis
+
+        pool = self._connections()
+        connection = pool.connection_class(**pool.connection_kwargs)
+        try:
+            connection.connect()
+        except (redis.RedisError, OSError) as error:
+            raise Unavailable(f"Redis at {self.url} cannot be reached: {_said(error)}") from error
+        return connection
+
+    def _connections(self) -> Any:
+        with self._lock:
+            if self._pool is None:
+                self._pool = _pool(self.url)
+            return self._pool
+
+    def close(self) -> None:
+        """Give connections and threads up; they are made again when needed."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
+        if not self._ears.bells._ears:  # noqa: SLF001 - others may still listen
+            self._ears.close()
+        if pool is not None:
+            pool.disconnect(inuse_connections=False)
+
+    def __repr__(self) -> str:
+        return f"RedisServer({str(self.url)!r})"
+
+
+def _where(url: Url) -> tuple[int, tuple[Any, ...]]:
+    """The database's number, and what tells this server from others."""
+    path = "" if url.scheme in {"unix", "redis+socket"} else url.path.strip("/")
+    number = url.options.get("db", url.options.get("virtual_host", path)) or "0"
+    try:
+        database = int(number)
+    except ValueError:
+        raise ConfigError(
+            f"a Redis database is named by a number, as in redis://host:6379/0, not {number!r}"
+        ) from None
+    if url.scheme in {"unix", "redis+socket"}:
+        return database, (url.path,)
+    return database, (url.host or "localhost", url.port or 6379)
+
+
+def _pool(url: Url) -> Any:
+    try:
+        import hiredis  # noqa: F401 - replies are read by it
+        import redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+    except ImportError as error:
+        raise ConfigError(
+            f"{url.scheme}:// needs redis-py and hiredis: pip install 'penstock[redis]'"
+        ) from error
+    raw = url.raw.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
+    try:
+        pool = redis.ConnectionPool.from_url(
+            raw,
+            retry=Retry(NoBackoff(), 0),
+            retry_on_error=[],
+            socket_timeout=_REPLY_TIMEOUT,
+            socket_connect_timeout=_CONNECT_TIMEOUT,
+            **({} if url.scheme in {"unix", "redis+socket"} else {"socket_keepalive": True}),
+            protocol=2,
+            health_check_interval=0,
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"the URL {url} cannot be used: {error}") from error
+    for option in _OURS:
+        pool.connection_kwargs.pop(option, None)
+    return pool
+
+
+def _read(connection: Any) -> Any:
+    """The next reply; one that says no is given, not raised."""
+    import redis
+
+    try:
+        return connection.read_response(disconnect_on_error=False)
+    except redis.ResponseError as error:
+        return error
+    except redis.ConnectionError as error:  # some replies of these kinds have classes of their own
+        if type(error) in {redis.BusyLoadingError, redis.AuthenticationError}:
+            return error
+        raise
+
+
+def _is_unknown_script(reply: Any) -> bool:
+    return isinstance(reply, Exception) and type(reply).__name__ == "NoScriptError"
+
+
+def _is_lost(error: BaseException) -> bool:
+    import redis
+
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+_engines: weakref.WeakSet[RedisServer] = weakref.WeakSet()
+_named: weakref.WeakValueDictionary[str, RedisServer] = weakref.WeakValueDictionary()
+_naming = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _naming  # noqa: PLW0603 - another thread of the parent may have held it
+    _naming = threading.Lock()
+    for engine in list(_engines):
+        engine.start_afresh_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

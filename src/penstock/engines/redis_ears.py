@@ -1,0 +1,233 @@
+"""Hearing from a Redis server when something changed: one connection and one thread for all.
+
+A bell is ``key:<name>`` or ``channel:<name>``. For a key the server tells once that it was changed,
+by whomever (client-side caching, RESP3): the bell is armed by looking at the key, and armed again
+when its listener clears it. If there is something at that look, it rings, so nothing that came in
+between is missed; and as it is armed only after a change, what just lies there rings once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from penstock.engines.memory_bells import BellListener, Bells
+from penstock.errors import PenstockError, Unavailable
+
+__all__ = ["Ears"]
+
+_LONGEST_PAUSE = 1.0  # seconds between two attempts to connect again
+_CONFIRMED = 10.0  # seconds that a server may take to confirm a subscription
+
+
+class RedisListener(BellListener):
+    """Hears some bells; clearing it arms those that rang."""
+
+    def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
+        super().__init__(names, ears.bells)
+        self._ears = ears
+
+    def clear(self) -> None:
+        super().clear()
+        self._ears.arm(self.names)
+
+    def close(self) -> None:
+        closed = self._reader < 0
+        super().close()
+        if not closed:
+            self._ears.leave(self.names)
+
+
+class Ears:
+    """The connection that hears. ``connect`` gives a new connection of the client library."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self.bells = Bells()
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._wanted: Counter[str] = Counter()  # listeners of each bell
+        self._armed: set[str] = set()  # keys whose change the server will tell
+        self._replies: list[str | None] = []  # keys asked about, in order; None: other commands
+        self._confirmed: dict[str, threading.Event] = {}
+        self._connection: Any = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def listen(self, names: tuple[str, ...]) -> RedisListener:
+        """A listener for these bells, from now on; raises Unavailable."""
+        listener = RedisListener(names, self)
+        with self.bells.lock:
+            for name in names:
+                self.bells._ears.setdefault(name, set()).add(listener)  # noqa: SLF001 - its own kind
+        try:
+            self._begin(names)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def _begin(self, names: tuple[str, ...]) -> None:
+        with self._lock:
+            self._closed = False
+            for name in names:
+                self._wanted[name] += 1
+            fresh = [name for name in names if name.startswith("channel:")]
+            waits = {}
+            for name in fresh:
+                if name not in self._confirmed:
+                    self._confirmed[name] = threading.Event()
+                    if self._connection is not None:
+                        self._send("SUBSCRIBE", _bare(name))
+                waits[name] = self._confirmed[name]
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="penstock-redis-ears", daemon=True
+                )
+                self._thread.start()
+        for confirmed in waits.values():
+            if not confirmed.wait(_CONFIRMED):
+                raise Unavailable("the Redis server confirms no subscription")
+        self.arm(names)
+
+    def arm(self, names: tuple[str, ...]) -> None:
+        """Have the server tell of the next change of those keys that it does not watch."""
+        with self._lock:
+            for name in names:
+                if name.startswith("key:") and name not in self._armed and self._connection:
+                    self._armed.add(name)
+                    self._replies.append(name)
+                    self._send("EXISTS", _bare(name), reply=True)
+
+    def leave(self, names: tuple[str, ...]) -> None:
+        """One listener less for these."""
+        with self._lock:
+            for name in names:
+                self._wanted[name] -= 1
+                if self._wanted[name] > 0:
+                    continue
+                del self._wanted[name]
+                if self._confirmed.pop(name, None) is not None and self._connection is not None:
+                    self._send("UNSUBSCRIBE", _bare(name))
+
+    def close(self) -> None:
+        """Hear nothing more; the thread ends."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    # --- the connection; all with the lock ---------------------------------------------------
+
+    def _send(self, *words: str, reply: bool = False) -> None:
+        import hiredis
+
+        with contextlib.suppress(OSError):  # the reader notices, and everything begins anew
+            self._connection._sock.sendall(hiredis.pack_command(words))  # type: ignore[arg-type] # any number  # noqa: SLF001 - see _open
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                connection._sock.shutdown(2)  # noqa: SLF001 - its reader is woken
+            connection.disconnect()
+
+    def _open(self) -> Any:
+        """A connection that talks RESP3.
+
+        The library is asked for no more than its socket: its own parser keeps pushes to itself.
+        """
+        connection = self._connect()
+        try:
+            connection._sock.settimeout(None)  # noqa: SLF001
+            with self._lock:
+                self._connection = connection
+                self._armed.clear()
+                self._replies = [None, None]
+                self._send("HELLO", "3")
+                self._send("CLIENT", "TRACKING", "ON")
+                for name in self._wanted:
+                    if name.startswith("channel:"):
+                        self._send("SUBSCRIBE", _bare(name))
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection
+
+    # --- the thread --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause, first = 0.0, True
+        while True:
+            with self._lock:
+                if self._closed:
+                    self._thread = None
+                    return
+            try:
+                connection = self._open()
+            except (OSError, PenstockError):
+                pause = min(_LONGEST_PAUSE, 2 * pause or 0.05)
+                threading.Event().wait(random.uniform(pause / 2, pause))
+                continue
+            pause = 0.0
+            self._all_look(anew=not first)
+            first = False
+            with contextlib.suppress(OSError):
+                self._hear(connection._sock)  # noqa: SLF001
+            with self._lock:
+                self._drop()
+
+    def _all_look(self, *, anew: bool) -> None:
+        """What happened while the connection was lost, nobody was told."""
+        with self._lock:
+            names = tuple(self._wanted)
+        self.arm(names)
+        if anew:
+            self.bells.ring(names)
+
+    def _hear(self, sock: Any) -> None:
+        import hiredis
+
+        reader = hiredis.Reader(notEnoughData=_NOTHING)
+        while data := sock.recv(65536):
+            reader.feed(data)
+            rung = []
+            while (said := reader.gets()) is not _NOTHING:
+                rung += self._told(said, isinstance(said, hiredis.PushNotification))
+            self.bells.ring(rung)
+
+    def _told(self, said: Any, pushed: bool) -> list[str]:
+        if not pushed:
+            with self._lock:
+                key = self._replies.pop(0) if self._replies else None
+            return [key] if key is not None and said == 1 else []
+        kind = said[0]
+        if kind == b"invalidate":
+            return self._changed(said[1])
+        name = "channel:" + said[1].decode("utf-8", "replace")
+        if kind == b"message":
+            return [name]
+        if kind == b"subscribe":
+            with self._lock:
+                confirmed = self._confirmed.get(name)
+            if confirmed is not None:
+                confirmed.set()
+        return []
+
+    def _changed(self, keys: list[bytes] | None) -> list[str]:
+        with self._lock:
+            if keys is None:  # all of them: the server was flushed
+                names = list(self._armed)
+            else:
+                names = ["key:" + key.decode("utf-8", "replace") for key in keys]
+            self._armed.difference_update(names)
+        return names
+
+
+_NOTHING = object()
+
+
+def _bare(name: str) -> str:
+    return name.partition(":")[2]

@@ -1,0 +1,33 @@
+"""Every case of the table, for every pairing of clients and workers.
+
+Without INTEROP=full in the environment (`make interop` sets it) a slice of it: a few cases, of the
+pairings that cross.
+"""
+
+import os
+
+import pytest
+
+from interop.cases import CASES, SMOKE, Scene
+
+FULL = os.environ.get("INTEROP") == "full"
+FLEETS = {"celery": "Celery workers", "penstock": "penstock workers", "both": "a mixed fleet"}
+LAST = {"everybody works", "nothing is left"}
+
+
+def in_slice(fleet, client, case):
+    return client != fleet and case.name in {*SMOKE, *LAST}
+
+
+ROWS = [
+    pytest.param(fleet, client, case, id=f"{client} client, {FLEETS[fleet]}: {case.name}")
+    for fleet in FLEETS
+    for case in CASES
+    for client in case.clients
+    if FULL or in_slice(fleet, client, case)
+]
+
+
+@pytest.mark.parametrize(("fleet", "client", "case"), ROWS, indirect=["fleet"])
+def test_pairing(fleet, client, case):
+    assert case.act(Scene(fleet.client(client), fleet)) == case.sees

@@ -1,0 +1,75 @@
+"""Virtual environments with a real Celery, each of its own version; penstock is in none of them.
+
+    python tests/support/celery_env.py 5.7 5.4
+
+makes those that are missing or out of date, in the project's root. A test that needs one makes it
+on first use.
+"""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+__all__ = ["REQUIREMENTS", "CannotMake", "folder", "make", "python_of"]
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = {
+    "5.7": ("celery[redis]==5.7.*", "flower"),
+    "5.4": ("celery[redis]==5.4.*", "kombu==5.4.*"),  # with the kombu of its own time
+}
+
+
+class CannotMake(Exception):
+    """An environment could not be made; the text says why."""
+
+
+def folder(version):
+    """Where the environment of that version is, or would be."""
+    return ROOT / f".venv-celery{version.replace('.', '')}"
+
+
+def python_of(version):
+    """The interpreter of that environment; None while it is missing or out of date."""
+    stamp = folder(version) / ".ready"
+    made = stamp.exists() and stamp.read_text() == _wanted(version)
+    return folder(version) / "bin" / "python" if made else None
+
+
+def make(version):
+    """The interpreter of that environment, made where it must be; raises CannotMake."""
+    python = python_of(version)
+    if python is None:
+        print(f"making {folder(version).name}", file=sys.stderr)
+        _make(folder(version), REQUIREMENTS[version])
+        (folder(version) / ".ready").write_text(_wanted(version))
+        python = python_of(version)
+    return python
+
+
+def _wanted(version):
+    return "\n".join(REQUIREMENTS[version])
+
+
+def _make(where, requirements):
+    venv.create(where, with_pip=True, clear=True)
+    (where / ".gitignore").write_text("*\n")
+    done = subprocess.run(
+        [
+            where / "bin" / "python", "-m", "pip", "install",
+            "--quiet", "--disable-pip-version-check", *requirements,
+        ],
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise CannotMake(f"{where.name}: {done.stderr or done.stdout}")
+
+
+if __name__ == "__main__":
+    for version in sys.argv[1:] or REQUIREMENTS:
+        make(version)

@@ -1,0 +1,5 @@
+"""An exception that only workers import."""
+
+
+class HiddenError(Exception):
+    pass

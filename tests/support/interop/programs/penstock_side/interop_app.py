@@ -1,0 +1,20 @@
+"""The app, as penstock has it. The tasks are in interop_tasks.py, the same for both."""
+
+import json
+import os
+
+from penstock import App, Ignore, Reject
+from penstock.errors import ResultTimeout as NotReady
+
+__all__ = ["Ignore", "NotReady", "Reject", "app", "send_many"]
+
+app = App(
+    "interop_tasks",
+    broker=os.environ["INTEROP_BROKER"],
+    backend=os.environ["INTEROP_BACKEND"],
+    **json.loads(os.environ.get("INTEROP_SETTINGS", "{}")),
+)
+
+
+def send_many(task, calls):
+    return task.send_many(calls)
