@@ -7,6 +7,7 @@ back (a lease that ended, a delay that is due) waits in lists of ours beside Cel
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, zip_longest
@@ -18,12 +19,13 @@ from penstock.brokers import redis_raw as raws
 from penstock.brokers.base import Capabilities, WorkerEntry
 from penstock.brokers.redis_holders import HEARTBEAT, Holder, Me
 from penstock.brokers.redis_looking import RedisLooking, script
+from penstock.brokers.redis_promise import ASKED, allowed, promise
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.processes import Fate
 from penstock.engines.redis import RedisServer
 from penstock.engines.redis_batch import Batch, Pending
 from penstock.engines.redis_records import as_words
-from penstock.errors import BrokerError, NameTaken, Uncertain
+from penstock.errors import BrokerError, ConfigError, NameTaken, Unavailable, Uncertain
 from penstock.message import Again, Dead, Lease, Message, Record, Settlement
 from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive, drive
 from penstock.url import Url
@@ -65,7 +67,8 @@ class RedisBroker(RedisLooking):
     def close(self) -> None:
         try:
             if self._me.current and (self._me.claims or self._me.name):
-                self._withdraw(self._me)
+                with contextlib.suppress(Unavailable, Uncertain):  # then its leases run out
+                    self._withdraw(self._me)
                 self._me = Me(self._clock)
         finally:
             self.engine.close()
@@ -91,6 +94,23 @@ class RedisBroker(RedisLooking):
             self._store = there
         return ours
 
+    def durability(self) -> str:
+        return promise(self._settings())
+
+    def _settings(self) -> dict[str, str] | None:
+        """What the server's configuration says of what it keeps; None where it does not tell."""
+        settings: dict[str, str] = {}
+        try:
+            for name in ASKED:
+                found = self._call("CONFIG", "GET", name)
+                if found:
+                    settings[name] = found[1].decode()
+        except (ConfigError, BrokerError) as error:
+            if isinstance(error, Unavailable | Uncertain):
+                raise
+            return None
+        return settings
+
     def listen(self, queues: Sequence[str]) -> Listener:
         listener: Listener = self.engine.execute(Listen(self._bells(queues)))
         return listener
@@ -112,38 +132,41 @@ class RedisBroker(RedisLooking):
     # --- publishing ----------------------------------------------------------------------
 
     def _publish(self, messages: Sequence[Message]) -> Plan[None]:
-        now = self._clock.wall()
-        fresh = {message.queue for message in messages} - self._bound
-        stored: list[str] = []
-        for start in range(0, len(messages), _PUSHES):
-            part = messages[start : start + _PUSHES]
-            try:
-                yield Exchange("publish", self._pushes(part, fresh, now))
-            except Uncertain as error:
-                raise Uncertain(str(error), stored=tuple(stored)) from error
-            self._bound |= fresh
-            fresh = set()
-            stored += [message.id for message in part]
-
-    def _pushes(
-        self, messages: Sequence[Message], fresh: set[str], now: float
-    ) -> Callable[[Batch], None]:
-        lists: dict[str, list[str | bytes]] = {}
-        early = []
+        """List by list, so that what is surely stored is known when the connection breaks."""
+        lists: dict[str, list[Message]] = {}
         for message in messages:
-            lists.setdefault(raws.list_of(message), []).append(raws.write(message))
-            if message.ready_at > now:
-                early += [repr(message.ready_at), f"{message.key} {message.queue}"]
+            lists.setdefault(raws.list_of(message), []).append(message)
+        stored: list[str] = []
+        for name, there in lists.items():
+            for start in range(0, len(there), _PUSHES):
+                part = there[start : start + _PUSHES]
+                try:
+                    yield Exchange("publish", self._push(name, part))
+                except (Unavailable, Uncertain) as error:
+                    if not stored and isinstance(error, Unavailable):
+                        raise
+                    raise Uncertain(str(error), stored=tuple(stored)) from error
+                self._bound.add(part[0].queue)
+                stored += [message.id for message in part]
+
+    def _push(self, name: str, messages: Sequence[Message]) -> Callable[[Batch], None]:
+        queue, now = messages[0].queue, self._clock.wall()
+        envelopes = [raws.write(message) for message in messages]
+        early = [
+            word
+            for message in messages
+            if message.ready_at > now
+            for word in (repr(message.ready_at), f"{message.key} {queue}")
+        ]
 
         def push(batch: Batch) -> None:
-            for queue in fresh:
+            if queue not in self._bound:
                 binding = f"{queue}\x06\x16\x06\x16{queue}"
                 batch.call("SADD", self._key(f"_kombu.binding.{queue}"), binding)
                 batch.call("SADD", self._own("queues"), queue)
             if early:
                 batch.call("ZADD", self._own("soon"), *early)
-            for name, envelopes in lists.items():
-                batch.call("LPUSH", self._key(name), *envelopes)
+            batch.call("LPUSH", self._key(name), *envelopes)
 
         return push
 
@@ -353,6 +376,9 @@ class RedisBroker(RedisLooking):
         return [payload for _, _, payload in told]
 
     def enrol(self, name: str, info: Mapping[str, Any]) -> None:
+        url = self.engine.url
+        eviction = url.options.get("allow_eviction", "") not in {"", "0", "no", "false"}
+        allowed(self._settings(), where=str(url), eviction=eviction)
         me = self._holder()
         me.name, me.info, me.since = name, dict(info), self._clock.wall()
         dead = ""

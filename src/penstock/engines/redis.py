@@ -106,10 +106,10 @@ class RedisServer:
         return resolved(value, self._replies(batch) if batch.commands else [])
 
     def _replies(self, batch: Batch) -> list[Any]:
+        connection = self._borrow()
         import hiredis
 
         pack: Callable[[Any], bytes] = hiredis.pack_command
-        connection = self._borrow()
         try:
             data = [pack(words) for words in batch.commands]
             connection.send_packed_command([b"".join(data)], check_health=False)
@@ -127,7 +127,8 @@ class RedisServer:
                 ) from error
             raise
         finally:
-            self._pool.release(connection)
+            if self._pool is not None:
+                self._pool.release(connection)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise refused(reply, self.url) from reply
@@ -136,10 +137,11 @@ class RedisServer:
     # --- connections -------------------------------------------------------------------------
 
     def _borrow(self) -> Any:
+        pool = self._connections()  # says what is missing where the library is
         import redis
 
         try:
-            return self._connections().get_connection()
+            return pool.get_connection()
         except redis.AuthenticationError as error:
             raise refused(error, self.url) from error
         except redis.ResponseError as error:
@@ -154,9 +156,9 @@ class RedisServer:
 
     def _new_connection(self) -> Any:
         """One outside the pool, connected, for its caller alone; raises Unavailable."""
+        pool = self._connections()
         import redis
 
-        pool = self._connections()
         connection = pool.connection_class(**pool.connection_kwargs)
         try:
             connection.connect()

@@ -6,6 +6,8 @@ import os
 import selectors
 from collections.abc import Callable, Iterable
 
+from penstock.errors import Unavailable, Uncertain
+
 __all__ = ["Neighbours"]
 
 
@@ -21,7 +23,10 @@ class Neighbours:
         """Watch who is there now. Where the system has no such descriptors leases run out."""
         if not hasattr(os, "pidfd_open"):
             return
-        pids = set(self._pids())
+        try:
+            pids = set(self._pids())
+        except (Unavailable, Uncertain):  # the broker is away: those who are watched stay so
+            return
         for pid in set(self._descriptors) - pids:
             self._forget(pid)
         for pid in pids - set(self._descriptors):

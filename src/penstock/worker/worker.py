@@ -245,7 +245,11 @@ def _enrolled(broker: Broker, plan: WorkerPlan) -> WorkerPlan:
 
 def _heed(broker: Broker, supervisor: Supervisor) -> None:
     """Do what clients announced."""
-    for payload in broker.announced():
+    try:
+        payloads = broker.announced()
+    except (Unavailable, Uncertain):  # when it is there again its bells ring, and we look again
+        return
+    for payload in payloads:
         try:
             order = read_payload(payload)
         except DecodeError as error:

@@ -15,6 +15,7 @@ local function tell(fence, queue, attempt, deaths, raw)
   for _, part in ipairs({ fence, queue, attempt, deaths, raw }) do reply[#reply + 1] = part end
 end
 
+if redis.call('EXISTS', OWN .. 'void.' .. holder .. '.' .. claim) == 1 then return reply end
 if repeated then
   local before = redis.call('GET', made)
   if before and string.match(before, '^%d+') == claim then

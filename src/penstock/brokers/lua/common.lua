@@ -10,6 +10,7 @@
 --   penstock.soon     "publication queue" of early messages that lie in Celery's lists, by that time
 --   penstock.ended.<n>  two bits for each settled fence
 --   penstock.claim.<holder>  its last claim and the fences that it got
+--   penstock.void.<holder>.<claim>  that claim was given up before it came
 
 local P, now = ARGV[1], tonumber(ARGV[2])
 if not now then

@@ -7,7 +7,7 @@
 -- Gives the places (from 0) of those whose lease was lost; a repeat is not lost.
 
 local home, away = ARGV[3], ARGV[4]
-local lost = {}
+local lost, backs = {}, {}
 
 -- A settlement that comes again finds its bit: what was handed back has another than what ended.
 local function ended_bit(fence, kind)
@@ -35,7 +35,7 @@ for at = 5, #ARGV, 15 do
         park(queue, tonumber(step), moment, attempt, deaths, raw)
         redis.call('ZREM', OWN .. 'soon', key)
       else
-        push_back(queue, tonumber(step), attempt, deaths, raw)
+        backs[#backs + 1] = { tonumber(fence), queue, tonumber(step), attempt, deaths, raw }
       end
     elseif kind == 'n' then
       if tonumber(moment) > now then
@@ -51,4 +51,6 @@ for at = 5, #ARGV, 15 do
     if id ~= '' then put_record(P, home, away, id, doc, own, of, run, ttl, now) end
   end
 end
+table.sort(backs, function(a, b) return a[1] > b[1] end) -- the first that was leased in front
+for _, back in ipairs(backs) do push_back(unpack(back, 2)) end
 return lost

@@ -2,7 +2,10 @@
 -- ARGV: prefix, now, holder, number of the claim.
 
 local before = redis.call('GET', OWN .. 'claim.' .. ARGV[3])
-if not before or string.match(before, '^%d+') ~= ARGV[4] then return 0 end
+if not before or string.match(before, '^%d+') ~= ARGV[4] then
+  redis.call('SET', OWN .. 'void.' .. ARGV[3] .. '.' .. ARGV[4], 1, 'EX', 120) -- it may yet come
+  return 0
+end
 local fences = {}
 for fence in string.gmatch(before, ' (%d+)') do table.insert(fences, 1, fence) end
 for _, fence in ipairs(fences) do
