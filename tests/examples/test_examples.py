@@ -1,5 +1,6 @@
 """Every example runs as its README says: tasks with a worker beside their trigger."""
 
+import json
 import os
 import re
 import shutil
@@ -75,6 +76,20 @@ def test_tutorial(folder):
     task_id = task_id.removeprefix("task id: ")
     assert f"Received task: tasks.add[{task_id}]" in log
     assert re.search(rf"Task tasks\.add\[{task_id}\] succeeded in [\d.e-]+s: 8", log)
+
+
+@pytest.mark.parametrize("folder", ["redis"], indirect=True)
+def test_tutorial_on_redis(folder, redis_server, redis_url, monkeypatch):
+    monkeypatch.setenv("REDIS", redis_url.removesuffix("/0"))
+    task_id, done = trigger(folder)
+    assert done == "task done: 8"
+    key = f"celery-task-meta-{task_id.removeprefix('task id: ')}"
+    document = json.loads(redis_server.cli("GET", key, db=6))
+    assert (document["status"], document["result"]) == ("SUCCESS", 8)
+    assert redis_server.cli("LLEN", "celery", db=5) == "0"
+    log = (folder / "worker.log").read_text()
+    assert "transport:   redis://:**@127.0.0.1" in log
+    assert redis_server.PASSWORD not in log
 
 
 @pytest.mark.parametrize("folder", ["retry"], indirect=True)
