@@ -17,6 +17,7 @@ from penstock.engines.memory_bells import ahear
 from penstock.engines.redis_batch import Batch, resolved
 from penstock.engines.redis_ears import Ears
 from penstock.engines.redis_errors import refused
+from penstock.engines.redis_line import Line
 from penstock.errors import ConfigError, Unavailable, Uncertain
 from penstock.plan import Command, Exchange, Listen
 from penstock.url import Url
@@ -54,10 +55,11 @@ class RedisServer:
             return engine
 
     def _start_afresh(self) -> None:
-        self._pool: Any = None
+        self._pool: Any = None  # the library's, which knows how to connect
+        self._free: list[Line] = []
         self._lock = threading.Lock()
         self._executor: Executor | None = None
-        self._ears = Ears(self._new_connection)
+        self._ears = Ears(self._new_line)
 
     def start_afresh_in_child(self) -> None:
         """A forked child has connections, threads and listeners of its own."""
@@ -106,29 +108,26 @@ class RedisServer:
         return resolved(value, self._replies(batch) if batch.commands else [])
 
     def _replies(self, batch: Batch) -> list[Any]:
-        connection = self._borrow()
+        line = self._borrow()
         import hiredis
 
         pack: Callable[[Any], bytes] = hiredis.pack_command
         try:
-            data = [pack(words) for words in batch.commands]
-            connection.send_packed_command([b"".join(data)], check_health=False)
-            replies = [_read(connection) for _ in data]
+            line.send(b"".join(map(pack, batch.commands)))
+            replies = [line.reply() for _ in batch.commands]
             for place in batch.scripts:
                 if _is_unknown_script(replies[place]):
-                    connection.send_packed_command([pack(batch.in_full(place))], check_health=False)
-                    replies[place] = _read(connection)
-        except BaseException as error:
-            connection.disconnect()
-            if _is_lost(error):
-                raise Uncertain(
-                    f"the connection to Redis at {self.url} was lost before it replied:"
-                    f" {_said(error)}"
-                ) from error
+                    line.send(pack(batch.in_full(place)))
+                    replies[place] = line.reply()
+        except OSError as error:
+            line.close()
+            raise Uncertain(
+                f"the connection to Redis at {self.url} was lost before it replied: {_said(error)}"
+            ) from error
+        except BaseException:
+            line.close()
             raise
-        finally:
-            if self._pool is not None:
-                self._pool.release(connection)
+        self._free.append(line)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise refused(reply, self.url) from reply
@@ -136,35 +135,32 @@ class RedisServer:
 
     # --- connections -------------------------------------------------------------------------
 
-    def _borrow(self) -> Any:
+    def _borrow(self) -> Line:
+        while True:
+            try:
+                line = self._free.pop()
+            except IndexError:
+                return self._new_line()
+            if line.is_quiet:
+                return line
+            line.close()
+
+    def _new_line(self) -> Line:
+        """A connection of its own for the caller; raises Unavailable, or ConfigError."""
         pool = self._connections()  # says what is missing where the library is
         import redis
 
+        connection = pool.connection_class(**pool.connection_kwargs)
         try:
-            return pool.get_connection()
-        except redis.AuthenticationError as error:
-            raise refused(error, self.url) from error
-        except redis.ResponseError as error:
-            raise refused(error, self.url) from error
-        except redis.BusyLoadingError as error:
+            connection.connect()
+        except (redis.AuthenticationError, redis.ResponseError, redis.BusyLoadingError) as error:
             raise refused(error, self.url) from error
         except (redis.RedisError, OSError) as error:
             raise Unavailable(
                 f"Redis at {self.url} cannot be reached: {_said(error)}; is it running, and is the"
                 " address right?"
             ) from error
-
-    def _new_connection(self) -> Any:
-        """One outside the pool, connected, for its caller alone; raises Unavailable."""
-        pool = self._connections()
-        import redis
-
-        connection = pool.connection_class(**pool.connection_kwargs)
-        try:
-            connection.connect()
-        except (redis.RedisError, OSError) as error:
-            raise Unavailable(f"Redis at {self.url} cannot be reached: {_said(error)}") from error
-        return connection
+        return Line(connection)
 
     def _connections(self) -> Any:
         with self._lock:
@@ -175,14 +171,14 @@ class RedisServer:
     def close(self) -> None:
         """Give connections and threads up; they are made again when needed."""
         with self._lock:
-            pool, self._pool = self._pool, None
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)
         if not self._ears.bells._ears:  # noqa: SLF001 - others may still listen
             self._ears.close()
-        if pool is not None:
-            pool.disconnect(inuse_connections=False)
+        free, self._free = self._free, []
+        for line in free:
+            line.close()
 
     def __repr__(self) -> str:
         return f"RedisServer({str(self.url)!r})"
@@ -232,28 +228,8 @@ def _pool(url: Url) -> Any:
     return pool
 
 
-def _read(connection: Any) -> Any:
-    """The next reply; one that says no is given, not raised."""
-    import redis
-
-    try:
-        return connection.read_response(disconnect_on_error=False)
-    except redis.ResponseError as error:
-        return error
-    except redis.ConnectionError as error:  # some replies of these kinds have classes of their own
-        if type(error) in {redis.BusyLoadingError, redis.AuthenticationError}:
-            return error
-        raise
-
-
 def _is_unknown_script(reply: Any) -> bool:
-    return isinstance(reply, Exception) and type(reply).__name__ == "NoScriptError"
-
-
-def _is_lost(error: BaseException) -> bool:
-    import redis
-
-    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)
+    return isinstance(reply, Exception) and str(reply).startswith("NOSCRIPT")
 
 
 def _said(error: BaseException) -> str:

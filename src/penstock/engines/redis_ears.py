@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.engines.memory_bells import BellListener, Bells
+from penstock.engines.redis_line import Line
 from penstock.errors import PenstockError, Unavailable
 
 __all__ = ["Ears"]
@@ -43,9 +44,9 @@ class RedisListener(BellListener):
 
 
 class Ears:
-    """The connection that hears. ``connect`` gives a new connection of the client library."""
+    """The connection that hears. ``connect`` gives a new line."""
 
-    def __init__(self, connect: Callable[[], Any]) -> None:
+    def __init__(self, connect: Callable[[], Line]) -> None:
         self.bells = Bells()
         self._connect = connect
         self._lock = threading.Lock()
@@ -53,7 +54,7 @@ class Ears:
         self._armed: set[str] = set()  # keys whose change the server will tell
         self._replies: list[str | None] = []  # keys asked about, in order; None: other commands
         self._confirmed: dict[str, threading.Event] = {}
-        self._connection: Any = None
+        self._line: Line | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -80,7 +81,7 @@ class Ears:
             for name in fresh:
                 if name not in self._confirmed:
                     self._confirmed[name] = threading.Event()
-                    if self._connection is not None:
+                    if self._line is not None:
                         self._send("SUBSCRIBE", _bare(name))
                 waits[name] = self._confirmed[name]
             if self._thread is None:
@@ -97,7 +98,7 @@ class Ears:
         """Have the server tell of the next change of those keys that it does not watch."""
         with self._lock:
             for name in names:
-                if name.startswith("key:") and name not in self._armed and self._connection:
+                if name.startswith("key:") and name not in self._armed and self._line:
                     self._armed.add(name)
                     self._replies.append(name)
                     self._send("EXISTS", _bare(name), reply=True)
@@ -110,7 +111,7 @@ class Ears:
                 if self._wanted[name] > 0:
                     continue
                 del self._wanted[name]
-                if self._confirmed.pop(name, None) is not None and self._connection is not None:
+                if self._confirmed.pop(name, None) is not None and self._line is not None:
                     self._send("UNSUBSCRIBE", _bare(name))
 
     def close(self) -> None:
@@ -124,37 +125,31 @@ class Ears:
     def _send(self, *words: str, reply: bool = False) -> None:
         import hiredis
 
+        line = self._line
+        if line is None:
+            return
         with contextlib.suppress(OSError):  # the reader notices, and everything begins anew
-            self._connection._sock.sendall(hiredis.pack_command(words))  # type: ignore[arg-type] # any number  # noqa: SLF001 - see _open
+            line.send(hiredis.pack_command(words))  # type: ignore[arg-type] # any number
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(OSError, AttributeError):
-                connection._sock.shutdown(2)  # noqa: SLF001 - its reader is woken
-            connection.disconnect()
+        line, self._line = self._line, None
+        if line is not None:
+            line.close()
 
-    def _open(self) -> Any:
-        """A connection that talks RESP3.
-
-        The library is asked for no more than its socket: its own parser keeps pushes to itself.
-        """
-        connection = self._connect()
-        try:
-            connection._sock.settimeout(None)  # noqa: SLF001
-            with self._lock:
-                self._connection = connection
-                self._armed.clear()
-                self._replies = [None, None]
-                self._send("HELLO", "3")
-                self._send("CLIENT", "TRACKING", "ON")
-                for name in self._wanted:
-                    if name.startswith("channel:"):
-                        self._send("SUBSCRIBE", _bare(name))
-        except BaseException:
-            connection.disconnect()
-            raise
-        return connection
+    def _open(self) -> Line:
+        """A line that talks RESP3, in which the server may say something unasked."""
+        line = self._connect()
+        line.sock.settimeout(None)
+        with self._lock:
+            self._line = line
+            self._armed.clear()
+            self._replies = [None, None]
+            self._send("HELLO", "3")
+            self._send("CLIENT", "TRACKING", "ON")
+            for name in self._wanted:
+                if name.startswith("channel:"):
+                    self._send("SUBSCRIBE", _bare(name))
+        return line
 
     # --- the thread --------------------------------------------------------------------------
 
@@ -166,7 +161,7 @@ class Ears:
                     self._thread = None
                     return
             try:
-                connection = self._open()
+                line = self._open()
             except (OSError, PenstockError):
                 pause = min(_LONGEST_PAUSE, 2 * pause or 0.05)
                 threading.Event().wait(random.uniform(pause / 2, pause))
@@ -175,7 +170,7 @@ class Ears:
             self._all_look(anew=not first)
             first = False
             with contextlib.suppress(OSError):
-                self._hear(connection._sock)  # noqa: SLF001
+                self._hear(line.sock)
             with self._lock:
                 self._drop()
 

@@ -25,24 +25,18 @@ _REPLIES: dict[str, tuple[type[PenstockError], str]] = {
 def refused(error: Exception, where: object) -> PenstockError:
     """The error for what the server replied instead of doing it."""
     text = str(error)
-    # redis-py cuts the first word off some replies, and names their kind by the class.
-    word = text.split(" ", 1)[0].lstrip("-")
+    words = text[:200].replace("-", " ").split()  # a script's error has the word further on
     for known, (kind, remedy) in _REPLIES.items():
-        if word == known or known in text[:200].split() or _CLASSES.get(known) == _name(error):
+        if known in words or _CLASSES.get(known) == type(error).__name__:
             return kind(f"Redis at {where} says: {text}; {remedy}")
     if "DB index" in text or "invalid DB" in text:
         return ConfigError(f"Redis at {where} has no such database: {text}")
     return BrokerError(f"Redis at {where} says: {text}")
 
 
+# The client library reads some replies itself while it connects, and cuts their first word off.
 _CLASSES = {
     "LOADING": "BusyLoadingError",
-    "READONLY": "ReadOnlyError",
     "NOAUTH": "AuthenticationError",
     "NOPERM": "NoPermissionError",
-    "OOM": "OutOfMemoryError",
 }
-
-
-def _name(error: Exception) -> str:
-    return type(error).__name__

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from penstock.errors import DecodeError
-from penstock.message import Message, new_id
+from penstock.errors import DecodeError, EncodeError
+from penstock.message import Message, PackedHeaders, new_id
 from penstock.wire.codec import LIMITS, Limits, dumps, loads
 from penstock.wire.names import is_name
 from penstock.wire.task import read_header, readable_id
@@ -35,6 +35,10 @@ def pack(
     message's moments are told by its headers alone. Raises EncodeError.
     """
     properties = message.properties
+    if not properties and type(message.headers) is PackedHeaders and not exchange:
+        key = message.queue if routing_key is None else routing_key
+        tag = message.key if delivery_tag is None else delivery_tag
+        return _pack_plain(message, message.headers.json, key, tag)
     where = {
         **_mapping(properties.get("delivery_info")),
         "exchange": exchange,
@@ -55,6 +59,41 @@ def pack(
             "delivery_tag": message.key if delivery_tag is None else delivery_tag,
         },
     })  # fmt: skip
+
+
+class _Where(msgspec.Struct):
+    exchange: str
+    routing_key: str
+
+
+class _Properties(msgspec.Struct):
+    correlation_id: str
+    delivery_info: _Where
+    priority: int
+    delivery_tag: str
+    delivery_mode: int = 2
+    body_encoding: str = "base64"
+
+
+class _Envelope(msgspec.Struct, rename="kebab"):
+    body: bytes  # written in base64
+    headers: msgspec.Raw
+    properties: _Properties
+    content_encoding: str = "utf-8"
+    content_type: str = "application/json"
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _pack_plain(message: Message, headers: bytes, routing_key: str, tag: str) -> bytes:
+    """The same, for a call as penstock makes it: its headers are JSON already."""
+    where = _Where("", routing_key)
+    properties = _Properties(message.id, where, message.priority, tag)
+    try:
+        return _encode(_Envelope(message.body, msgspec.Raw(headers), properties))
+    except UnicodeEncodeError as error:
+        raise EncodeError(f"a name that UTF-8 cannot write: {error}") from error
 
 
 def unpack(data: bytes | str, *, queue: str, limits: Limits = LIMITS) -> Message:
