@@ -20,6 +20,7 @@ from penstock.brokers.base import Capabilities, WorkerEntry
 from penstock.brokers.redis_holders import HEARTBEAT, Holder, Me
 from penstock.brokers.redis_looking import RedisLooking, script
 from penstock.brokers.redis_promise import ASKED, allowed, promise
+from penstock.brokers.redis_unacked import EVERY, KEPT, restored
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.processes import Fate
 from penstock.engines.redis import RedisServer
@@ -34,7 +35,7 @@ __all__ = ["RedisBroker"]
 
 _CLAIM, _SETTLE = script("claim"), script("settle", record=True)
 _EXTEND, _TEND, _UNCLAIM = map(script, ("extend", "tend", "unclaim"))
-_ENROL, _ANNOUNCE, _LEAVE = map(script, ("enrol", "announce", "leave"))
+_ENROL, _ANNOUNCE, _LEAVE, _RESTORE = map(script, ("enrol", "announce", "leave", "restore"))
 
 _PUSHES = 500  # messages in one command, and settlements in one script
 _LONGEST_WAIT = 30.0  # seconds: look again after so long, should anything be lost
@@ -58,6 +59,7 @@ class RedisBroker(RedisLooking):
         self._bound: set[str] = set()  # queues whose bindings this object has written
         self._heard = str(int(time.time() * 1e6))  # news are numbered by the microsecond
         self._store: Any = None
+        self._unacked_at = 0.0  # when to look at what Celery's workers hold
 
     @classmethod
     def from_url(cls, url: Url, *, clock: Clock = SYSTEM_CLOCK) -> RedisBroker:
@@ -354,8 +356,34 @@ class RedisBroker(RedisLooking):
             return self._script(batch, _TEND, 1, *gone)
 
         due = yield Exchange("tend", tend)
+        if me.name and self._clock.monotonic() >= self._unacked_at:
+            self._unacked_at = self._clock.monotonic() + EVERY
+            yield from self._restore()
         wait = float(due) if due else None
         return wait if not me.name else min(HEARTBEAT, HEARTBEAT if wait is None else wait)
+
+    def _restore(self) -> Plan[None]:
+        """Give back what Celery's workers have held for too long."""
+        kept = float(self.engine.url.options.get("visibility_timeout", KEPT))
+        late = self._clock.wall() - kept
+        tags = yield Exchange(
+            "unacked",
+            lambda batch: batch.call(
+                "ZRANGEBYSCORE", self._key("unacked_index"), "-inf", late, "LIMIT", 0, _PUSHES
+            ),
+            writes=False,
+        )
+        if not tags:
+            return
+        held = yield Exchange(
+            "unacked", lambda batch: batch.call("HMGET", self._key("unacked"), *tags), writes=False
+        )
+        words: list[Any] = []
+        for tag, said in zip(tags, held, strict=True):
+            back = None if said is None else restored(said)
+            if back is not None:
+                words += (tag, *back)
+        yield self._running("restore", _RESTORE, words)
 
     # --- revoking, announcing, enrolling -------------------------------------------------
 
@@ -369,6 +397,8 @@ class RedisBroker(RedisLooking):
         self._do(_ANNOUNCE, payload, _NEWS_KEPT)
 
     def announced(self) -> list[bytes]:
+        if not self.engine.was_changed(self._own("news")):
+            return []
         news = self._call("ZRANGEBYSCORE", self._own("news"), f"({self._heard}", "+inf")
         told = [entry.partition(b" ") for entry in news]
         if told:

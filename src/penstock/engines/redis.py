@@ -85,6 +85,10 @@ class RedisServer:
             return await loop.run_in_executor(self._threads(), self.execute, command)
         return await ahear(command.listener, command.timeout)
 
+    def was_changed(self, key: str) -> bool:
+        """Whether a key may have changed since this was asked last, as far as listeners know."""
+        return self._ears.was_changed(f"key:{key}")
+
     def post(self, exchange: Exchange) -> None:
         """Have it carried out soon, by another thread; what goes wrong is nobody's business."""
 

@@ -52,6 +52,7 @@ class Ears:
         self._lock = threading.Lock()
         self._wanted: Counter[str] = Counter()  # listeners of each bell
         self._armed: set[str] = set()  # keys whose change the server will tell
+        self._changed_keys: set[str] = set()  # since somebody asked
         self._replies: list[str | None] = []  # keys asked about, in order; None: other commands
         self._confirmed: dict[str, threading.Event] = {}
         self._line: Line | None = None
@@ -102,6 +103,15 @@ class Ears:
                     self._armed.add(name)
                     self._replies.append(name)
                     self._send("EXISTS", _bare(name), reply=True)
+
+    def was_changed(self, name: str) -> bool:
+        """Whether that key may have changed since this was asked; true where nobody listens."""
+        with self._lock:
+            if name not in self._wanted or self._line is None:
+                return True
+            changed = name in self._changed_keys
+            self._changed_keys.discard(name)
+            return changed
 
     def leave(self, names: tuple[str, ...]) -> None:
         """One listener less for these."""
@@ -178,6 +188,7 @@ class Ears:
         """What happened while the connection was lost, nobody was told."""
         with self._lock:
             names = tuple(self._wanted)
+            self._changed_keys.update(names)
         self.arm(names)
         if anew:
             self.bells.ring(names)
@@ -197,7 +208,10 @@ class Ears:
         if not pushed:
             with self._lock:
                 key = self._replies.pop(0) if self._replies else None
-            return [key] if key is not None and said == 1 else []
+                there = key is not None and said == 1
+                if there and key is not None:
+                    self._changed_keys.add(key)
+            return [key] if there and key is not None else []
         kind = said[0]
         if kind == b"invalidate":
             return self._changed(said[1])
@@ -218,6 +232,7 @@ class Ears:
             else:
                 names = ["key:" + key.decode("utf-8", "replace") for key in keys]
             self._armed.difference_update(names)
+            self._changed_keys.update(name for name in names if name in self._wanted)
         return names
 
 

@@ -1,0 +1,143 @@
+"""What is kept by the server while clients, messages or the server itself fail."""
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from penstock.brokers.registry import open_broker
+from penstock.engines.redis import RedisServer as Engine
+from penstock.errors import Unavailable, Uncertain
+from penstock.message import Again, Done, Message, Record, new_id
+from penstock.results.registry import open_store
+from penstock.wire.envelope import pack
+from penstock.wire.times import write_moment
+from workers import wait_for
+
+
+@pytest.fixture
+def broker(redis_url):
+    broker = open_broker(redis_url)
+    yield broker
+    broker.close()
+
+
+def message(**fields):
+    task_id = new_id()
+    return Message(
+        id=task_id, queue="orders", headers={"task": "t", "id": task_id}, body=b"[]", **fields
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["no json", "[]", '{"body": 1}', '{"body": "?", "properties": {}}']
+)
+def test_what_cannot_be_read_is_leased_all_the_same(broker, redis_server, text):
+    redis_server.cli("LPUSH", "orders", text)
+    (lease,) = broker.lease(["orders"], 5, 10.0)
+    assert lease.message.queue == "orders"
+    assert broker.settle([Done(lease)]) == []
+    assert broker.depth("orders") == 0
+
+
+def test_a_lost_reply_is_uncertain_and_names_what_is_stored(broker, redis_server):
+    messages = [message(priority=0), message(priority=9)]
+    run = Engine._run
+
+    def lost(engine, exchange):
+        reply = run(engine, exchange)
+        if exchange.name == "publish" and lost.calls:
+            raise Uncertain("cut")
+        lost.calls += 1
+        return reply
+
+    lost.calls = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "_run", lost)
+        with pytest.raises(Uncertain) as caught:
+            broker.publish(messages)
+    assert caught.value.stored == (messages[0].id,)
+
+
+def test_a_server_that_stops_in_a_command_leaves_doubt(redis_server, redis_url, monkeypatch):
+    monkeypatch.setattr("penstock.engines.redis._REPLY_TIMEOUT", 0.2)
+    broker = open_broker(redis_url + "?key_prefix=stopped.")
+    broker.publish([message()])
+    redis_server.pause()
+    with pytest.raises(Uncertain, match="lost before it replied"):
+        broker.publish([message()])
+    redis_server.resume()
+    broker.close()
+
+
+def test_after_a_restart_the_first_call_works(broker, redis_server):
+    broker.publish([message()])
+    redis_server.kill()
+    with pytest.raises(Unavailable):
+        broker.publish([message()])
+    redis_server.start()
+    broker.publish([message()])
+
+
+def test_a_waiter_hears_of_a_result_after_a_restart(redis_server, redis_url):
+    store, other = open_store(redis_url), open_store(redis_url + "?key_prefix=")
+    task_id = new_id()
+
+    async def main():
+        waiting = asyncio.create_task(store.await_([task_id], 20.0))
+        await asyncio.to_thread(wait_for, lambda: redis_server.cli("PUBSUB", "CHANNELS", "*"))
+        redis_server.kill()
+        redis_server.start()
+        other.put([Record(task_id, "SUCCESS", b"{}", final=True)])
+        return await waiting
+
+    (record,) = asyncio.run(main())
+    assert record.state == "SUCCESS"
+    store.close()
+    other.close()
+
+
+def test_an_early_message_is_parked_by_whoever_meets_it(broker, redis_server):
+    soon = time.time() + 0.3
+    early = message()
+    early = Message(
+        id=early.id,
+        queue="orders",
+        headers={**early.headers, "eta": write_moment(soon)},
+        body=b"[]",
+    )
+    broker.publish([early])
+    assert broker.lease(["orders"], 5, 10.0) == []
+    assert redis_server.cli("LLEN", "orders") == "0"
+    assert redis_server.cli("ZCARD", "penstock.delayed") == "1"
+    (lease,) = broker.lease(["orders"], 5, 10.0, wait=5.0)
+    assert time.time() >= soon
+    assert lease.attempt == 1
+
+
+def test_the_last_worker_leaves_everything_where_celery_looks(redis_server, redis_url):
+    broker = open_broker(redis_url)
+    broker.enrol("last", {})
+    broker.publish([message(), message(ready_at=4_000_000_000.0)])
+    leases = broker.lease(["orders"], 5, 10.0)
+    broker.settle([Again(lease, lease.message) for lease in leases])
+    assert redis_server.cli("LLEN", "orders") == "0"
+    broker.close()
+    assert redis_server.cli("LLEN", "orders") == "2"
+
+
+def test_what_a_dead_celery_worker_held_comes_back_after_its_time(redis_server, redis_url):
+    one, two = message(), message()
+    envelope = json.loads(pack(one))
+    for tag, held, since in (("old", one, 0), ("young", two, time.time())):
+        envelope = json.loads(pack(held))
+        redis_server.cli("HSET", "unacked", tag, json.dumps([envelope, "", "orders"]))
+        redis_server.cli("ZADD", "unacked_index", since, tag)
+    broker = open_broker(redis_url)
+    broker.enrol("one", {})
+    broker.tend()
+    (lease,) = broker.lease(["orders"], 5, 10.0)
+    assert lease.message.id == one.id
+    assert redis_server.cli("HKEYS", "unacked") == "young"
+    broker.close()
