@@ -5,7 +5,14 @@ import pytest
 from storm import Storm, percentile
 
 
+@pytest.fixture(params=["sqlite", "redis"])
+def _broker(request, monkeypatch):
+    if request.param == "redis":
+        monkeypatch.setenv("STORM_URL", request.getfixturevalue("redis_url"))
+
+
 @pytest.mark.timeout(180)
+@pytest.mark.usefixtures("_broker")
 def test_nothing_is_lost_nor_run_after_it_was_settled(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     verdict = Storm(tmp_path, executors=30, workers=4, tasks=1_500, seed=7).run()

@@ -4,7 +4,7 @@ Executors and whole workers get SIGKILL at random moments under load; new worker
 the place of dead ones; at the end everything is drained. The verdict comes from three sources
 outside the system: the tasks' journal, the storm's own list of kills, and what clients were told.
 
-    python tests/support/storm.py --executors 300 --workers 30 [--tasks 20000] [--seed 1]
+    python tests/support/storm.py --executors 300 --workers 30 [--tasks 20000] [--seed 1] [--redis]
 """
 
 import argparse
@@ -232,16 +232,26 @@ def main():
     parser.add_argument("--tasks", type=int, default=15_000)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--disk", default=None)
+    parser.add_argument("--redis", action="store_true", help="on a Redis of its own")
     options = parser.parse_args()
+    if not options.redis:
+        return storm(options)
+    from servers import RedisServer
+
+    with RedisServer() as server:
+        os.environ["STORM_URL"] = server.url()
+        return storm(options)
+
+
+def storm(options):
     folder = tempfile.mkdtemp(prefix="storm-", dir=options.disk)
-    storm = Storm(
+    verdict = Storm(
         folder,
         executors=options.executors,
         workers=options.workers,
         tasks=options.tasks,
         seed=options.seed,
-    )
-    verdict = storm.run()
+    ).run()
     print("\n".join(verdict.lines()))
     if verdict.clean():
         shutil.rmtree(folder)

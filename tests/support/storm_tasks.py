@@ -5,7 +5,9 @@ import time
 
 from penstock import App
 
-app = App("storm", crash_limit=1_000)  # the storm may well meet one task three times
+# Without STORM_URL on the embedded default. The storm may well meet one task three times.
+url = os.environ.get("STORM_URL")
+app = App("storm", crash_limit=1_000, **({"broker": url, "backend": url} if url else {}))
 _journal = os.open("journal", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
