@@ -2,7 +2,7 @@
 
 import pytest
 
-from servers import RedisServer
+from servers import MemcachedServer, RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +18,18 @@ def redis_url(redis_server):
     redis_server.ensure()
     redis_server.flush()
     return redis_server.url()
+
+
+@pytest.fixture(scope="session")
+def memcached_server():
+    """A memcached server that takes large values."""
+    with MemcachedServer("-I", "8m") as server:
+        yield server
+
+
+@pytest.fixture
+def memcached_url(memcached_server):
+    """The URL of a memcached server that is empty."""
+    memcached_server.ensure()
+    memcached_server.flush()
+    return memcached_server.url()

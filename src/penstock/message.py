@@ -26,6 +26,7 @@ __all__ = [
     "PackedHeaders",
     "Record",
     "Settlement",
+    "born",
     "new_id",
     "new_ids",
 ]
@@ -78,6 +79,16 @@ def new_ids(count: int) -> list[str]:
             prefix = f"{head}{bits >> _LOW_BITS:03x}-{(_VARIANT | (bits & _LOW_MASK)) >> 16:04x}-"
         ids.append(f"{prefix}{number & 0xFFFF:04x}{_own}")
     return ids
+
+
+def born(id: str) -> float | None:
+    """When an id of :func:`new_id` was made (wall time); None for an id of another kind."""
+    if len(id) != 36 or id[14] != "7":  # noqa: PLR2004 - a UUID of version 7
+        return None
+    try:
+        return int(id[:8] + id[9:13], 16) / 1000
+    except ValueError:
+        return None
 
 
 class PackedHeaders(Mapping[str, Any]):

@@ -11,12 +11,18 @@ from penstock.errors import ConfigError
 
 __all__ = ["Url"]
 
+_FILES = frozenset({"sqlite", "db+sqlite"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_SEVERAL = re.compile("[,;]")  # between the servers of one address
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """``scheme://user:password@host:port/path?option=value``, with the password masked in text."""
+    """``scheme://user:password@host:port/path?option=value``, with the password masked in text.
+
+    Of several servers (``host:port,host:port``) ``host`` is the whole text, and :meth:`servers`
+    tells them apart.
+    """
 
     scheme: str
     user: str | None = None
@@ -38,12 +44,12 @@ class Url:
                 "a broker or result store is named by a URL such as sqlite:///penstock.db "
                 "or redis://host:6379/0; this text has no scheme:// at its beginning"
             )
-        parts, port = _split(scheme, text)
+        parts, host, port = _split(scheme, text)
         return cls(
             scheme=scheme.lower(),
             user=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
-            host=parts.hostname,
+            host=host,
             port=port,
             path=unquote(parts.path),
             options=dict(parse_qsl(parts.query, keep_blank_values=True)),
@@ -55,10 +61,16 @@ class Url:
 
         For whoever may change the current folder before the address is used.
         """
-        if self.scheme != "sqlite" or not self.path or self.path.startswith("//"):
+        if self.scheme not in _FILES or not self.path or self.path.startswith("//"):
             return self.raw
         path = os.path.abspath(self.path.removeprefix("/"))  # noqa: PTH100 - must not resolve links
         return self.raw.replace(f"//{self.path}", f"///{path}", 1)
+
+    def servers(self, default_port: int) -> list[tuple[str, int]]:
+        """Host and port of each server that the address names; ConfigError for what is none."""
+        if self.port is not None or not _SEVERAL.search(self.host or ""):
+            return [(self.host or "localhost", self.port or default_port)]
+        return [_server(part, default_port) for part in _SEVERAL.split(self.host or "") if part]
 
     def __str__(self) -> str:
         """The address with ``**`` for its password, as banners and logs may show it."""
@@ -72,13 +84,26 @@ class Url:
         return f"{self.scheme}://{login}{where}{self.path}"
 
 
-def _split(scheme: str, text: str) -> tuple[SplitResult, int | None]:
-    """The parts of an address and its port; an error must not quote a piece of the password."""
+def _server(text: str, default_port: int) -> tuple[str, int]:
+    """One of several: ``host``, ``host:port``, ``[address]:port``."""
+    try:
+        parts = urlsplit(f"//{text}")
+        port = parts.port or default_port
+    except ValueError:
+        raise ConfigError(f"{text} is no server: write host:port") from None
+    return parts.hostname or "localhost", port
+
+
+def _split(scheme: str, text: str) -> tuple[SplitResult, str | None, int | None]:
+    """The parts of an address, its host and port; an error must not quote from the password."""
     try:
         parts = urlsplit(text)
+        where = parts.netloc.rpartition("@")[2]
         # "redis://:12/cret@host" would be read as port 12 and the path "/cret@host".
         if "@" in parts.netloc or "@" not in text or not parts.netloc:
-            return parts, parts.port
+            if _SEVERAL.search(where):
+                return parts, where.lower(), None
+            return parts, parts.hostname, parts.port
     except ValueError:
         pass  # its text quotes what was read as the port
     raise ConfigError(

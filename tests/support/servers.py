@@ -21,7 +21,7 @@ import pytest
 
 from programs import Program
 
-__all__ = ["RedisServer", "Server", "ServerFailed", "absent", "path_of"]
+__all__ = ["MemcachedServer", "RedisServer", "Server", "ServerFailed", "absent", "path_of"]
 
 SECONDS_TO_START = 20.0
 SECONDS_TO_STOP = 10.0
@@ -266,6 +266,44 @@ class RedisServer(Server):
     def flush(self):
         """Empty every database."""
         self.cli("FLUSHALL", "SYNC")
+
+
+class MemcachedServer(Server):
+    """A memcached server; ``options`` are words of its command line: ``("-I", "8m")``."""
+
+    READY = "server listening"
+    TAKEN = "failed to listen"
+
+    def __init__(self, *options):
+        self.options = options
+        super().__init__()
+
+    def command(self):
+        user = ("-u", "nobody") if os.getuid() == 0 else ()
+        return [
+            path_of("memcached"), "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-vv",
+            *user, *self.options,
+        ]  # fmt: skip
+
+    @property
+    def port(self):
+        return self.ports["port"]
+
+    def url(self):
+        return f"cache+memcached://127.0.0.1:{self.port}/"
+
+    def say(self, words):
+        """What it replies to a line of its protocol."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as line:
+            line.sendall(words.encode() + b"\r\nquit\r\n")
+            said = b""
+            while data := line.recv(65536):
+                said += data
+        return said.decode()
+
+    def flush(self):
+        """Forget everything."""
+        self.say("flush_all")
 
 
 def _leave_nothing(folder, programs):

@@ -7,7 +7,7 @@
 set -u
 
 # program:package
-servers='redis-server:redis-server openssl:openssl'
+servers='redis-server:redis-server openssl:openssl memcached:memcached'
 
 missing=''
 for server in $servers; do

@@ -14,9 +14,8 @@ from penstock.brokers.redis_holders import Holder
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.redis import RedisServer
 from penstock.engines.redis_batch import Batch, Pending, Script
-from penstock.message import Dead, DeadLetter, Message, new_id
+from penstock.message import Dead, DeadLetter, Message, born, new_id
 from penstock.plan import Exchange
-from penstock.wire.names import is_name
 
 __all__ = ["RedisLooking", "script"]
 
@@ -156,9 +155,9 @@ class RedisLooking(PlannedBroker):
         for name, ours in self._lists(queue):
             for raw in self._call("LRANGE", name, -1, -1):
                 message = raws.read(_bare(raw) if ours else raw, queue)
-                born = _born(message.key)
-                if born is not None and message.ready_at <= self._clock.wall():
-                    times.append(born)
+                made = born(message.key)
+                if made is not None and message.ready_at <= self._clock.wall():
+                    times.append(made)
         return max(0.0, self._clock.wall() - min(times)) if times else None
 
     def depth(self, queue: str) -> int:
@@ -310,13 +309,3 @@ def _again(value: bytes) -> tuple[Message, int, bytes]:
     message = msgspec.structs.replace(raws.read(raw, head.queue), key=new_id())
     readable = raws.UNREADABLE not in message.headers
     return message, head.step, raws.write(message) if readable else raw
-
-
-def _born(key: str) -> float | None:
-    """When an id of penstock's was made."""
-    if not is_name(key) or len(key) != 36 or key[14] != "7":  # noqa: PLR2004 - a UUID of version 7
-        return None
-    try:
-        return int(key[:8] + key[9:13], 16) / 1000
-    except ValueError:
-        return None

@@ -107,6 +107,15 @@ class Bells:
         self.lock = threading.Lock()
         self._ears.clear()
 
+    @property
+    def are_heard(self) -> bool:
+        """True when somebody listens."""
+        return bool(self._ears)
+
+    def ring_all(self) -> None:
+        """Wake every listener."""
+        self.ring(list(self._ears))
+
     def ring(self, names: Iterable[str]) -> None:
         """Wake every listener of these bells."""
         if not self._ears:  # nobody waits: the usual case under load, and worth no lock

@@ -70,6 +70,12 @@ class SqliteFile:
             found._users += 1
             return found
 
+    @staticmethod
+    def uses(path: str) -> bool:
+        """True when this process has an engine on that file (its real path)."""
+        with _shared_lock:
+            return path in _shared
+
     @property
     def is_open(self) -> bool:
         """True when this process has used the file."""

@@ -20,10 +20,11 @@ from penstock.url import Url
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["Location", "connect"]
+__all__ = ["Location", "check_folder", "connect", "is_ours"]
 
 _SQL = Statements("penstock.engines.sql")
 _APPLICATION = 0x70656E73  # "pens", in the header of every file of ours
+_HEADER = 72  # bytes of a file, of which the last four are the application's number
 _SCHEMA = 1
 _OLDEST = (3, 51, 3)  # before it, a checkpoint racing with a WAL reset could lose commits
 _PATIENCE = 5.0  # seconds to wait for another process's transaction
@@ -100,7 +101,7 @@ def _check_place(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        _check_folder(path)
+        check_folder(path)
         _make(path)
         return
     except OSError as error:
@@ -110,10 +111,20 @@ def _check_place(path: Path) -> None:
         raise ConfigError(f"{path} is {kind}; name a file")
     if not os.access(path, os.R_OK | os.W_OK):
         raise ConfigError(f"{path} may not be read and written by this user; check owner and mode")
-    _check_folder(path)
+    check_folder(path)
 
 
-def _check_folder(path: Path) -> None:
+def is_ours(path: Path) -> bool:
+    """True for a file of this engine. Not for one that this process has open: see locks, POSIX."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEADER)[-4:] == _APPLICATION.to_bytes(4)
+    except OSError:
+        return False
+
+
+def check_folder(path: Path) -> None:
+    """Raises ConfigError for a file whose folder is missing, not writable, or on a network."""
     folder = path.parent
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder} for {path.name}; make it first")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from penstock.message import Record
 from penstock.plan import Engine, Plan, adrive, drive
@@ -13,6 +14,9 @@ __all__ = ["PlannedStore", "ResultStore"]
 
 class ResultStore(ABC):
     """Keeps the states and results of tasks, by task id. Thread-, loop- and fork-safe."""
+
+    forgets: ClassVar[bool] = False
+    """True for a cache: it may drop a record before its time, so that no wait may be endless."""
 
     @abstractmethod
     def put(self, records: Sequence[Record]) -> list[Record]:
@@ -30,7 +34,10 @@ class ResultStore(ABC):
 
     @abstractmethod
     def wait(self, ids: Sequence[str], timeout: float | None) -> list[Record | None]:
-        """Block until every id has a final record or ``timeout`` seconds passed; then as get."""
+        """Block until every id has a final record or ``timeout`` seconds passed; then as get.
+
+        Raises ResultLost where the store knows that it lost what it was given.
+        """
 
     @abstractmethod
     def forget(self, ids: Sequence[str]) -> None:

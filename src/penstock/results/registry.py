@@ -20,6 +20,21 @@ SCHEMES = {
     **dict.fromkeys(
         ("redis", "rediss", "unix", "redis+socket"), "penstock.results.redis:RedisStore"
     ),
+    **dict.fromkeys(
+        ("cache+memcached", "cache+pymemcache"), "penstock.results.memcached:MemcachedStore"
+    ),
+    **dict.fromkeys(
+        (
+            "db+postgresql",
+            "db+postgresql+psycopg",
+            "db+mysql",
+            "db+mysql+pymysql",
+            "db+mariadb",
+            "db+mariadb+pymysql",
+            "db+sqlite",
+        ),
+        "penstock.results.sql:SqlStore",
+    ),
 }
 
 

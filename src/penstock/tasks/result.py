@@ -70,6 +70,7 @@ class AsyncResult(Generic[R]):
         document = self._final
         if document is None:
             self._refuse_inside_a_task(allowed=not disable_sync_subtasks)
+            timeout = self._bounded(timeout)
             document = self._read(self.app.store.wait([self.id], timeout)[0])
         return self._outcome(document, timeout, propagate=propagate)
 
@@ -86,11 +87,19 @@ class AsyncResult(Generic[R]):
         document = self._final
         if document is None:
             self._refuse_inside_a_task(allowed=not disable_sync_subtasks)
+            timeout = self._bounded(timeout)
             document = self._read((await self.app.store.await_([self.id], timeout))[0])
         return self._outcome(document, timeout, propagate=propagate)
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aget().__await__()
+
+    def _bounded(self, timeout: float | None) -> float | None:
+        """A cache drops results before their time: a wait for one that it lost must end."""
+        if not self.app.store.forgets:
+            return timeout
+        longest = self.app.conf.result_expires or _CACHED
+        return longest if timeout is None else min(timeout, longest)
 
     def _refuse_inside_a_task(self, *, allowed: bool) -> None:
         frame = running()
@@ -257,6 +266,7 @@ class AsyncResult(Generic[R]):
 
 
 _UNKNOWN = ResultDocument(task_id="", status="PENDING")  # what is not stored is pending
+_CACHED = 86400.0  # seconds: the longest wait on a cache whose results never expire
 _FOR_EVER = 10 * 365 * 86400.0  # seconds: revoked ids always have a lifetime
 
 
