@@ -19,8 +19,8 @@ from statistics import median
 
 import apsw
 
+from penstock.brokers.rows import message_row
 from penstock.brokers.sqlite_claim import SQL
-from penstock.brokers.sqlite_rows import message_row
 from penstock.durable.items import pack_many
 from penstock.durable.opening import open_queue
 from penstock.engines.sqlite_file import Location, connect

@@ -21,8 +21,8 @@ from statistics import median
 import apsw
 
 from penstock import App
+from penstock.brokers.rows import message_row
 from penstock.brokers.sqlite_claim import SQL
-from penstock.brokers.sqlite_rows import message_row
 from penstock.engines.sqlite_file import Location, connect
 from penstock.wire.task import Call, encode_call
 

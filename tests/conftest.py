@@ -2,6 +2,7 @@
 
 import pytest
 
+from postgres_server import PostgresServer
 from servers import MemcachedServer, RedisServer
 
 
@@ -33,3 +34,17 @@ def memcached_url(memcached_server):
     memcached_server.ensure()
     memcached_server.flush()
     return memcached_server.url()
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL server; a test that kills or pauses it need not bring it back."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """The URL of a schema that is new; penstock makes its tables on first use."""
+    postgres_server.ensure()
+    return postgres_server.url(schema=postgres_server.fresh())

@@ -13,6 +13,9 @@ missing=''
 for server in $servers; do
     command -v "${server%%:*}" > /dev/null 2>&1 || missing="$missing ${server##*:}"
 done
+# Debian keeps the programs of each version of PostgreSQL in a folder of their own.
+[ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2> /dev/null)" ] || command -v postgres > /dev/null 2>&1 ||
+    missing="$missing postgresql"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null 2>&1; then

@@ -17,6 +17,7 @@ __all__ = ["SCHEMES", "open_broker"]
 SCHEMES = {
     "memory": "penstock.brokers.memory:MemoryBroker",
     "sqlite": "penstock.brokers.sqlite:SqliteBroker",
+    **dict.fromkeys(("postgresql", "postgres"), "penstock.brokers.postgres:PostgresBroker"),
     **dict.fromkeys(
         ("redis", "rediss", "unix", "redis+socket"), "penstock.brokers.redis:RedisBroker"
     ),

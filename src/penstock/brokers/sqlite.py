@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec.structs import replace
 
-from penstock.brokers import sqlite_rows as rows
+from penstock.brokers import rows
 from penstock.brokers import sqlite_upkeep as upkeep
 from penstock.brokers.base import Capabilities, WorkerEntry
 from penstock.brokers.sqlite_claim import SQL, Row, fair_shares, in_turn, settle

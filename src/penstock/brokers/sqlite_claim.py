@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from penstock.brokers import sqlite_rows as rows
+from penstock.brokers import rows
 from penstock.clock import Clock
 from penstock.engines.rows import changed
 from penstock.engines.sqlite_records import put_records

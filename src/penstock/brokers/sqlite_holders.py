@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock.brokers import sqlite_rows as rows
+from penstock.brokers import rows
 from penstock.brokers.base import WorkerEntry
 from penstock.brokers.sqlite_claim import SQL
 from penstock.clock import Clock

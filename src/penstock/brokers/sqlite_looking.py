@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from penstock.brokers import sqlite_rows as rows
+from penstock.brokers import rows
 from penstock.brokers import sqlite_upkeep as upkeep
 from penstock.brokers.base import PlannedBroker, QueueState
 from penstock.brokers.sqlite_claim import SQL

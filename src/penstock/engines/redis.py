@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from penstock.engines.memory_bells import ahear
-from penstock.engines.redis_batch import Batch, resolved
+from penstock.engines.pending import resolved
+from penstock.engines.redis_batch import Batch
 from penstock.engines.redis_ears import Ears
 from penstock.engines.redis_errors import refused
 from penstock.engines.redis_line import Line

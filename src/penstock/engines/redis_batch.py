@@ -1,17 +1,12 @@
-"""Commands that go to a Redis server in one write, and what is made of their replies.
-
-An exchange's ``run`` calls the batch and gives back a :class:`Pending`, or a list or tuple with
-some in it; once the replies are there, each stands for what it was waiting for. So several
-exchanges that are run together cost one round trip.
-"""
+"""Commands that go to a Redis server in one write; see :mod:`.pending` for their replies."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any
+
+from penstock.engines.pending import Pending
 
 __all__ = ["Batch", "Pending", "Script"]
 
@@ -35,27 +30,6 @@ class Script:
         return f"Script({self.sha[:8]})"
 
 
-class Pending:
-    """What a reply will be made into."""
-
-    __slots__ = ("_made_by", "_place")
-
-    def __init__(self, place: int, made_by: tuple[Callable[[Any], Any], ...] = ()) -> None:
-        self._place = place
-        self._made_by = made_by
-
-    def then(self, function: Callable[[Any], Any]) -> Pending:
-        """The same with the reply, or what was made of it, passed through a function."""
-        return Pending(self._place, (*self._made_by, function))
-
-    def resolve(self, replies: Sequence[Any]) -> Any:
-        """The value, now that the replies are there."""
-        value = replies[self._place]
-        for function in self._made_by:
-            value = function(value)
-        return value
-
-
 class Batch:
     """Commands in order. ``scripts`` names those that a server may not know yet, by place."""
 
@@ -77,14 +51,3 @@ class Batch:
         """The command at that place, with the script's text."""
         script = self.scripts[place]
         return ("EVAL", script.source, *self.commands[place][2:])
-
-
-def resolved(value: Any, replies: Sequence[Any]) -> Any:
-    """The value that ``run`` gave, with each Pending replaced by what it stands for."""
-    if isinstance(value, Pending):
-        return value.resolve(replies)
-    if isinstance(value, list):
-        return [resolved(part, replies) for part in value]
-    if isinstance(value, tuple):
-        return tuple(resolved(part, replies) for part in value)
-    return value

@@ -17,6 +17,7 @@ __all__ = ["SCHEMES", "open_store"]
 SCHEMES = {
     "memory": "penstock.results.memory:MemoryStore",
     "sqlite": "penstock.results.sqlite:SqliteStore",
+    **dict.fromkeys(("postgresql", "postgres"), "penstock.results.postgres:PostgresStore"),
     **dict.fromkeys(
         ("redis", "rediss", "unix", "redis+socket"), "penstock.results.redis:RedisStore"
     ),

@@ -1,4 +1,4 @@
-"""Messages as rows of the SQLite file, and back."""
+"""Messages as rows of a table, and back."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The SQL of the broker on PostgreSQL, one file for each subject."""

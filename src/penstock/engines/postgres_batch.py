@@ -1,0 +1,73 @@
+"""Statements that go to a PostgreSQL server together, as one transaction and one round trip."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from penstock.engines.pending import Pending
+
+__all__ = ["Batch", "Copy", "Statement", "statement"]
+
+_NAME = re.compile(r"(?<![:\w]):([a-z_]\w*)")  # a parameter, but no part of a `::cast`
+
+
+class Statement(NamedTuple):
+    """SQL as the server takes it, and the names of its parameters in their order."""
+
+    sql: bytes
+    names: tuple[str, ...]
+
+
+@cache
+def statement(sql: str, schema: str) -> Statement:
+    """The statement for the tables of a schema; in the files it is always called ``penstock``."""
+    names: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return names.setdefault(found[1], f"${len(names) + 1}")
+
+    numbered = _NAME.sub(number, sql)
+    return Statement(in_schema(numbered, schema).encode(), tuple(names))
+
+
+def in_schema(sql: str, schema: str) -> str:
+    """The SQL for another schema than ``penstock``."""
+    if schema == "penstock":
+        return sql
+    quoted = '"' + schema.replace('"', '""') + '"'
+    return re.sub(r"\bpenstock\.", lambda _: quoted + ".", sql)
+
+
+class Copy(NamedTuple):
+    """Rows for a table, written already."""
+
+    sql: str
+    data: bytes
+
+
+class Batch:
+    """Statements in order, behind rows to copy if there are any."""
+
+    def __init__(self) -> None:
+        self.commands: list[tuple[str, dict[str, Any]]] = []
+        self.copy: Copy | None = None
+
+    def call(self, sql: str, **values: Any) -> Pending:
+        """One statement; its reply is a list of rows."""
+        self.commands.append((sql, values))
+        return Pending(len(self.commands) - 1)
+
+    def value(self, sql: str, **values: Any) -> Pending:
+        """One statement; its reply is the first value of its first row, or None."""
+        return self.call(sql, **values).then(_first)
+
+    def rows(self, sql: str, data: bytes) -> None:
+        """Copy rows, before all statements."""
+        self.copy = Copy(sql, data)
+
+
+def _first(rows: Sequence[Sequence[Any]]) -> Any:
+    return rows[0][0] if rows else None

@@ -1,0 +1,222 @@
+"""One connection to a PostgreSQL server: statements out, rows in, each batch one transaction.
+
+The client library connects (address, TLS, password) and reads rows; what is sent goes through its
+interface to libpq in pipeline mode. The statements of a batch end with one synchronisation point,
+which makes them one transaction without a word more; bells are rung behind it, in another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from penstock.engines.postgres_batch import Batch, Statement, in_schema, statement
+from penstock.engines.postgres_errors import lost, refused
+from penstock.engines.postgres_values import parameter
+from penstock.errors import PenstockError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.pq.abc import PGconn, PGresult
+
+__all__ = ["Line", "Ring"]
+
+Ring = tuple[str, str]  # a channel and what is told there
+
+_BINARY = 1
+_RING = "SELECT pg_notify(:channel, :told)"
+_RELAX, _STRICT = "SET synchronous_commit = off", "RESET synchronous_commit"
+
+
+class Line:
+    """For one user at a time. After an error it is closed: what state it is in, nobody asks."""
+
+    def __init__(
+        self, connection: Connection[Any], *, schema: str, where: object, timeout: float
+    ) -> None:
+        from psycopg.adapt import Transformer
+
+        self._connection = connection
+        self._libpq: PGconn = connection.pgconn
+        self._schema = schema
+        self._where = where
+        self._timeout = timeout * 1000
+        self._prepared: dict[bytes, bytes] = {}
+        self._expected: list[bool] = []  # of each reply: whether somebody wants its rows
+        self._relaxed = False  # commits do not wait for the disk
+        self._reader = Transformer(connection)
+        self._poll = select.poll()
+        self._poll.register(self._libpq.socket, select.POLLIN)
+        self._libpq.nonblocking = 1
+
+    def fileno(self) -> int:
+        """The socket."""
+        return self._libpq.socket
+
+    @property
+    def is_quiet(self) -> bool:
+        """False when something lies there that nobody asked for: the end, as a rule."""
+        return not self._poll.poll(0)
+
+    def run(self, batch: Batch, *, durable: bool, rings: Sequence[Ring]) -> list[Any]:
+        """Carry a batch out; gives the rows of each of its statements."""
+        try:
+            if batch.copy is not None:
+                self._copy(batch.copy.sql, batch.copy.data)
+            return self._run(batch, durable=durable, rings=rings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _run(self, batch: Batch, *, durable: bool, rings: Sequence[Ring]) -> list[Any]:
+        libpq, self._expected = self._libpq, []
+        libpq.enter_pipeline_mode()
+        if durable == self._relaxed:
+            self._send(statement(_STRICT if durable else _RELAX, self._schema), {}, wanted=False)
+            self._relaxed = not durable
+        for sql, values in batch.commands:
+            self._send(statement(sql, self._schema), values)
+        if batch.copy is not None:
+            self._send(statement("COMMIT", self._schema), {}, wanted=False)
+        libpq.pipeline_sync()
+        for channel, told in rings:
+            values = {"channel": channel, "told": told}
+            self._send(statement(_RING, self._schema), values, wanted=False)
+        if rings:
+            libpq.pipeline_sync()
+        rows = self._replies(1 + bool(rings))
+        libpq.exit_pipeline_mode()
+        return rows
+
+    def _send(self, told: Statement, values: dict[str, Any], *, wanted: bool = True) -> None:
+        name = self._prepared.get(told.sql)
+        if name is None:
+            name = self._prepared[told.sql] = b"s%d" % len(self._prepared)
+            self._libpq.send_prepare(name, told.sql)
+            self._expected.append(False)
+        data, formats = [], []
+        for parameter_name in told.names:
+            one, form = parameter(values[parameter_name])
+            data.append(one)
+            formats.append(form)
+        self._libpq.send_query_prepared(name, data, formats, _BINARY)
+        self._expected.append(wanted)
+
+    # --- replies -------------------------------------------------------------------------
+
+    def _replies(self, points: int) -> list[Any]:
+        """The rows of what was sent, up to so many synchronisation points."""
+        from psycopg.pq import ExecStatus
+
+        self._flush()
+        wanted, rows, failure = iter(self._expected), [], None
+        while points:
+            result = self._result()
+            if result is None:  # the end of one statement's results
+                self._check(failure)
+                continue
+            status = result.status
+            if status == ExecStatus.PIPELINE_SYNC:
+                points -= 1
+            elif status in {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}:
+                if next(wanted):
+                    rows.append(self._rows(result))
+            elif failure is None:
+                failure = self._failure(result)
+        if failure is not None:
+            raise failure
+        return rows
+
+    def _check(self, failure: PenstockError | None) -> None:
+        """Raise if the connection has ended: then nothing more will come."""
+        from psycopg.pq import ConnStatus
+
+        if self._libpq.status == ConnStatus.BAD:
+            raise failure or lost(self._libpq.get_error_message(), self._where)
+
+    def _rows(self, result: PGresult) -> list[tuple[Any, ...]]:
+        count = result.ntuples
+        if not count:
+            return []
+        self._reader.set_pgresult(result, format=_BINARY)  # type: ignore[arg-type]
+        return self._reader.load_rows(0, count, tuple)
+
+    def _failure(self, result: PGresult) -> PenstockError:
+        from psycopg.pq import DiagnosticField
+
+        state = (result.error_field(DiagnosticField.SQLSTATE) or b"").decode()
+        text = (result.error_field(DiagnosticField.MESSAGE_PRIMARY) or b"").decode(
+            "utf-8", "replace"
+        )
+        if not state or state.startswith(("57P", "08")):  # the connection ended, or will
+            return lost(text or self._libpq.get_error_message(), self._where)
+        return refused(state, text, self._where)
+
+    def _result(self) -> PGresult | None:
+        from psycopg import OperationalError
+
+        libpq = self._libpq
+        try:
+            while libpq.is_busy():
+                self._await()
+                libpq.consume_input()
+        except OperationalError as error:
+            raise lost(str(error), self._where) from error
+        return libpq.get_result()
+
+    def _flush(self) -> None:
+        """Write all of it; what the server says meanwhile is taken in, or both would wait."""
+        from psycopg import OperationalError
+
+        libpq = self._libpq
+        try:
+            while libpq.flush():
+                self._await(writing=True)
+                libpq.consume_input()
+        except OperationalError as error:
+            raise lost(str(error), self._where) from error
+
+    def _await(self, *, writing: bool = False) -> None:
+        poll = self._poll
+        if writing:
+            poll = select.poll()
+            poll.register(self._libpq.socket, select.POLLIN | select.POLLOUT)
+        if not poll.poll(self._timeout):
+            raise lost(f"it said nothing for {self._timeout / 1000:g} s", self._where)
+
+    # --- COPY ----------------------------------------------------------------------------
+
+    def _copy(self, sql: str, data: bytes) -> None:
+        """Begin a transaction and copy rows; the batch's statements end it."""
+        from psycopg.pq import ExecStatus
+
+        libpq = self._libpq
+        mode = _STRICT if self._relaxed else ""
+        self._relaxed = False
+        libpq.send_query(in_schema(f"{mode}; BEGIN; {sql}", self._schema).encode())
+        self._flush()
+        while (result := self._result()) is not None:
+            if result.status == ExecStatus.COPY_IN:
+                break
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise self._failure(result)
+        size = 1 << 20
+        for start in range(0, len(data), size):
+            while not libpq.put_copy_data(data[start : start + size]):
+                self._await(writing=True)
+            self._flush()
+        libpq.put_copy_end()
+        self._flush()
+        while (result := self._result()) is not None:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise self._failure(result)
+
+    def close(self) -> None:
+        """End it."""
+        with contextlib.suppress(Exception):
+            self._connection.close()
+
+    def __repr__(self) -> str:
+        return f"<line to {self._where}>"

@@ -1,0 +1,1 @@
+"""The SQL of the PostgreSQL engine: what its schema holds, and result records."""
