@@ -162,7 +162,7 @@ class TaskFailed(TaskError):
 
 
 class TimeLimitExceeded(TaskError, TimeoutError):
-    """The task ran longer than its ``time_limit`` (seconds) and its process was killed."""
+    """The task ran longer than its ``time_limit`` (seconds) and was ended."""
 
 
 class SoftTimeLimitExceeded(TaskError, TimeoutError):

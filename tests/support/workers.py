@@ -90,6 +90,10 @@ class Worker:
     def executors(self) -> list[int]:
         return children(self.zygote())
 
+    def staffed(self, count: int) -> list[int]:
+        """The executors, once there are so many."""
+        return wait_for(lambda: len(pids := self.executors()) == count and pids)
+
     def stop(self, number: int = signal.SIGTERM, timeout: float = 20.0) -> int:
         self.process.send_signal(number)
         return self.end(timeout)

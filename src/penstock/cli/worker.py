@@ -44,6 +44,12 @@ def _split(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     "--max-tasks-per-child", type=click.IntRange(1), help="Replace a process after so many tasks."
 )
 @click.option(
+    "--max-memory-per-child",
+    type=click.IntRange(1),
+    metavar="KIB",
+    help="Replace a process that takes more memory, after its task.",
+)
+@click.option(
     "--shutdown-timeout",
     type=click.FloatRange(0),
     metavar="SECONDS",
@@ -61,6 +67,7 @@ def worker(  # noqa: PLR0917 - click passes them by name
     name: str | None,
     loglevel: str,
     max_tasks_per_child: int | None,
+    max_memory_per_child: int | None,
     shutdown_timeout: float | None,
     quiet: bool,
 ) -> int:
@@ -79,6 +86,7 @@ def worker(  # noqa: PLR0917 - click passes them by name
         name=name,
         loglevel=loglevel,
         max_tasks_per_child=max_tasks_per_child,
+        max_memory_per_child=max_memory_per_child,
         shutdown_timeout=shutdown_timeout,
         quiet=quiet,
     )

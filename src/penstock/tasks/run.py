@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from penstock.tasks.app import App
     from penstock.tasks.task import Task
 
-__all__ = ["Guard", "Runner", "arun_call", "run_call", "run_coroutine"]
+__all__ = ["Guard", "Minder", "Runner", "arun_call", "run_call", "run_coroutine"]
 
 Runner = Callable[[Coroutine[Any, Any, Outcome]], Outcome]
 Guard = Callable[[], AbstractContextManager[Any]]  # entered around the task's function alone
+Minder = Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]  # awaits the task's coroutine
 
 
 def run_call(
@@ -40,13 +41,14 @@ def run_call(
     reporter: Reporter | None = None,
     runner: Runner | None = None,
     guard: Guard = nullcontext,
+    minder: Minder | None = None,
 ) -> Outcome:
     """Run a call here and now, blocking; raises NotRegistered when the app has no such task.
 
     ``runner`` runs the coroutine of an ``async def`` task to its end, on one loop for life, say;
-    without it each runs on a loop of its own.
+    without it each runs on a loop of its own. ``minder`` awaits the coroutine itself.
     """
-    run = _Run(app, call, delivery=delivery, reporter=reporter, guard=guard)
+    run = _Run(app, call, delivery=delivery, reporter=reporter, guard=guard, minder=minder)
     value = run.invoked()
     if isinstance(value, CoroutineType):
         return (runner or run_coroutine)(run.awaited(value))
@@ -60,6 +62,7 @@ async def arun_call(
     delivery: Delivery | None = None,
     reporter: Reporter | None = None,
     guard: Guard = nullcontext,
+    minder: Minder | None = None,
     executor: Executor | None = None,
 ) -> Outcome:
     """As :func:`run_call`, on the running loop; ``def`` tasks run on a thread of ``executor``.
@@ -71,7 +74,7 @@ async def arun_call(
             lambda: run_call(app, call, delivery=delivery, reporter=reporter, guard=guard),
             executor,
         )
-    run = _Run(app, call, delivery=delivery, reporter=reporter, guard=guard)
+    run = _Run(app, call, delivery=delivery, reporter=reporter, guard=guard, minder=minder)
     value = run.invoked()
     if isinstance(value, CoroutineType):
         return await run.awaited(value)
@@ -119,12 +122,14 @@ class _Run:
         delivery: Delivery | None,
         reporter: Reporter | None,
         guard: Guard,
+        minder: Minder | None,
     ) -> None:
         self.app = app
         self.call = call
         self.task: Task[..., Any] = app.tasks[call.task]
         self.frame = Frame(call, delivery=delivery, reporter=reporter)
         self.guard = guard
+        self.minder = minder
         self.began = time.perf_counter()
 
     def invoked(self) -> Any:
@@ -138,8 +143,8 @@ class _Run:
     async def awaited(self, coroutine: Coroutine[Any, Any, Any]) -> Outcome:
         """The outcome of a coroutine that the function returned."""
         try:
-            with entered(self.frame), self.guard():
-                value = await coroutine
+            with entered(self.frame):
+                value = await (coroutine if self.minder is None else self.minder(coroutine))
         except BaseException as error:
             if _cancelled_from_outside(error):
                 raise

@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
     worker_pool: Literal["prefork", "threads", "asyncio", "solo"] = "prefork"
     worker_concurrency: Count | None = None  # None: as many as there are processors
     worker_max_tasks_per_child: Count | None = None
+    worker_max_memory_per_child: Count | None = None  # KiB
     worker_shutdown_timeout: Seconds = 30.0
     worker_send_task_events: bool = False
     lease_time: Duration = 15.0

@@ -74,24 +74,34 @@ class Slot:
     index: int
     channel: SupervisorChannel
     capacity: int  # tasks at once
+    share: int | None = None  # tasks altogether
     pid: int = 0
     phase: Phase = Phase.STARTING
     held: dict[int, Work] = field(default_factory=dict)  # tag -> handed over, not answered
     progress_at: float = 0.0  # monotonic: last reply, or last task given to an idle one
-    ran: int = 0
+    handed: int = 0  # tasks that it has got and that were not recalled
     open: bool = True  # its end of the replies
     exclusive: bool = False  # it has a task that runs alone
+    given_up: set[int] = field(default_factory=set)  # tags of runs that ended here, but not there
+    leave_by: float | None = None  # monotonic: when it is killed, if it is still there
 
     @property
     def takes_tasks(self) -> bool:
         """True when tasks may be handed to it."""
-        return self.phase is Phase.READY and not self.exclusive
+        return self.phase is Phase.READY and not self.exclusive and self.most(1) > 0
+
+    def most(self, wanted: int) -> int:
+        """How many of so many it may hold, by what is left of its share."""
+        if self.share is None:
+            return wanted
+        return min(wanted, len(self.held) + max(0, self.share - self.handed))
 
     def take(self, work: Work, now: float) -> None:
         """Note that it was handed this."""
         if not self.held:
             self.progress_at = now
         self.held[work.tag] = work
+        self.handed += 1
         self.exclusive = work.alone
         work.since = now
 
@@ -132,6 +142,7 @@ class Crew:
     def recall(self, slot: Slot, now: float) -> list[Work]:
         """Take back what the executor has not begun, to the front of what waits."""
         back = [slot.answered(tag) for tag in slot.channel.recall()]
+        slot.handed -= len(back)
         for work in back:
             work.since = now
         self.waiting.extendleft(reversed(back))

@@ -81,15 +81,21 @@ class Endings:
 
     def interrupted(self, work: Work, status: int, *, alone: bool) -> None:
         """Its executor is gone: by our own verdict, or it crashed."""
-        if work.verdict is Verdict.TIME_LIMIT:
-            error = TimeLimitExceeded(work.hard_limit)
-            self._settle(work, self._triage.failure(work.lease, error))
-        elif work.verdict is Verdict.TERMINATED:
-            self.revoked(work, "terminated")
-        elif work.verdict is Verdict.CUT_OFF:
-            self.hand_back([work])
-        else:
+        if work.verdict is None:
             self._crashed(work, status, alone=alone)
+        else:
+            self.cut_short(work, work.verdict)
+
+    def cut_short(self, work: Work, verdict: Verdict) -> None:
+        """The worker itself ended the run, or gave it up."""
+        match verdict:
+            case Verdict.TIME_LIMIT:
+                error = TimeLimitExceeded(work.hard_limit)
+                self._settle(work, self._triage.failure(work.lease, error))
+            case Verdict.TERMINATED:
+                self.revoked(work, "terminated")
+            case Verdict.CUT_OFF:
+                self.hand_back([work])
 
     def _crashed(self, work: Work, status: int, *, alone: bool) -> None:
         past = Past.of(work.lease.message)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor as ThreadPool
 
     from penstock.tasks.app import App
-    from penstock.tasks.run import Runner
+    from penstock.tasks.run import Minder, Runner
 
-__all__ = ["Executor"]
+__all__ = ["Executor", "Outlet"]
 
 
 class Outlet(Protocol):
@@ -71,7 +71,14 @@ class Executor:
         self.app.stop_executor()
         self.app.close()
 
-    def run(self, hand: Hand, *, runner: Runner | None = None, guard: Guard) -> None:
+    def run(
+        self,
+        hand: Hand,
+        *,
+        runner: Runner | None = None,
+        guard: Guard,
+        minder: Minder | None = None,
+    ) -> None:
         """Run one task, blocking, and send what became of it."""
         call = self._begin(hand)
         if call is not None:
@@ -84,17 +91,26 @@ class Executor:
                 reporter=reporter,
                 runner=runner,
                 guard=guard,
+                minder=minder,
             )
             self._end(hand, call, delivery, outcome)
 
-    async def arun(self, hand: Hand, *, threads: ThreadPool) -> None:
+    async def arun(
+        self, hand: Hand, *, threads: ThreadPool, guard: Guard, minder: Minder | None
+    ) -> None:
         """Run one task on this loop (a plain function: on a thread) and send what became of it."""
         call = self._begin(hand)
         if call is not None:
             delivery = self._delivery(hand)
             reporter = _Reporter(self._outlet, hand.tag)
             outcome = await arun_call(
-                self.app, call, delivery=delivery, reporter=reporter, executor=threads
+                self.app,
+                call,
+                delivery=delivery,
+                reporter=reporter,
+                guard=guard,
+                minder=minder,
+                executor=threads,
             )
             self._end(hand, call, delivery, outcome)
 

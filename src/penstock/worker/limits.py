@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from penstock.worker.crew import Verdict, Work
+from penstock.worker.crew import Slot, Verdict, Work
 
 __all__ = ["RateLimit", "TimeLimits"]
 
@@ -39,15 +39,20 @@ class RateLimit:
 
 
 class TimeLimits:
-    """Watches the runs that have limits, from the moment the executor says they began."""
+    """Watches the runs that have limits, from the moment the executor says they began.
+
+    An executor that runs several tasks keeps their soft limits itself.
+    """
 
     def __init__(self, kill: Callable[[int, int], None]) -> None:
         self._kill = kill  # slot, signal
-        self._runs: dict[int, tuple[Work, int]] = {}
+        self._runs: dict[int, tuple[Work, Slot]] = {}
 
-    def watch(self, work: Work, slot: int) -> None:
+    def watch(self, work: Work, slot: Slot) -> None:
         """A run with limits began in that slot."""
-        if work.hard_limit or work.soft_limit:
+        if slot.capacity > 1:
+            work.soft_sent = True
+        if work.hard_limit or (work.soft_limit and not work.soft_sent):
             self._runs[work.tag] = (work, slot)
 
     def forget(self, work: Work) -> None:
@@ -58,20 +63,19 @@ class TimeLimits:
         """When the next limit is reached (monotonic), or None."""
         return min((_due(work) for work, _ in self._runs.values()), default=None)
 
-    def enforce(self, now: float) -> list[Work]:
-        """Signal what is over its soft limit, kill what is over its hard one; gives the killed."""
-        killed = []
+    def enforce(self, now: float) -> list[tuple[Work, Slot]]:
+        """Signal what is over its soft limit; gives what is over its hard one."""
+        over = []
         for work, slot in list(self._runs.values()):
             begun = work.begun_at or now
             if work.hard_limit and now >= begun + work.hard_limit:
                 work.verdict = Verdict.TIME_LIMIT
                 self.forget(work)
-                self._kill(slot, signal.SIGKILL)
-                killed.append(work)
+                over.append((work, slot))
             elif work.soft_limit and not work.soft_sent and now >= begun + work.soft_limit:
                 work.soft_sent = True
-                self._kill(slot, signal.SIGUSR1)
-        return killed
+                self._kill(slot.index, signal.SIGUSR1)
+        return over
 
 
 def _due(work: Work) -> float:

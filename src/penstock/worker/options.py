@@ -31,6 +31,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     loglevel: str = "WARNING"
     max_tasks_per_child: int | None = None
+    max_memory_per_child: int | None = None  # KiB, as Celery counts
     shutdown_timeout: float | None = None
     quiet: bool = False  # no start screen
 
@@ -46,6 +47,8 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     named: bool  # the user chose the name
     shutdown_timeout: float
+    max_tasks_per_child: int | None = None
+    max_memory_per_child: int | None = None
     lease_time: float
     crash_limit: int
     result_ttl: float | None
@@ -78,6 +81,10 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
             name=worker_name(options.name),
             named=options.name is not None,
             shutdown_timeout=_given(options.shutdown_timeout, settings, "worker_shutdown_timeout"),
+            max_tasks_per_child=options.max_tasks_per_child
+            or settings["worker_max_tasks_per_child"],
+            max_memory_per_child=options.max_memory_per_child
+            or settings["worker_max_memory_per_child"],
             lease_time=settings["lease_time"],
             crash_limit=settings["crash_limit"],
             result_ttl=settings["result_expires"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from penstock.worker.crew import Crew, Slot, Work
+from penstock.worker.crew import Crew, Phase, Slot, Work
 
 __all__ = ["Pace", "assignments", "overdue", "room", "stuck"]
 
@@ -41,11 +41,20 @@ class Pace:
 
 def room(crew: Crew, pace: Pace, now: float) -> int:
     """How many more messages this worker should hold now (monotonic)."""
-    wanted = sum(_most(slot, pace, now) for slot in crew.slots.values() if slot.takes_tasks)
-    return max(0, wanted - crew.count())
+    takers = [slot for slot in crew.slots.values() if slot.takes_tasks]
+    free = sum(slot.most(_wish(slot, pace, now)) - len(slot.held) for slot in takers)
+    # Where executors on their way out have successors already, all of them together still run no
+    # more at once than the worker should.
+    at_once = sum(_wish(slot, pace, now) - len(slot.held) for slot in takers) - _beside(crew)
+    return max(0, min(free, at_once) - len(crew.waiting))
 
 
-def _most(slot: Slot, pace: Pace, now: float) -> int:
+def _beside(crew: Crew) -> int:
+    slots = crew.slots.values()
+    return sum(len(s.held) for s in slots if s.phase is Phase.LEAVING and s.capacity > 1)
+
+
+def _wish(slot: Slot, pace: Pace, now: float) -> int:
     """How much an executor may hold: nothing behind a task that turned out to be long."""
     return slot.capacity + (0 if _silent(slot, now) else pace.ahead())
 
@@ -68,7 +77,7 @@ def assignments(crew: Crew, pace: Pace, now: float) -> Iterator[tuple[Work, Slot
 
 
 def _least_loaded(slots: Iterable[Slot], pace: Pace, now: float) -> Slot | None:
-    free = [s for s in slots if s.takes_tasks and len(s.held) < _most(s, pace, now)]
+    free = [s for s in slots if s.takes_tasks and len(s.held) < s.most(_wish(s, pace, now))]
     return min(free, key=lambda slot: len(slot.held) / slot.capacity) if free else None
 
 

@@ -8,96 +8,98 @@ asyncio: so many tasks at once on one loop; plain functions on threads beside it
 from __future__ import annotations
 
 import itertools
-import signal
 import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Coroutine
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import SoftTimeLimitExceeded
+import msgspec
+
 from penstock.tasks.outcome import Outcome
+from penstock.tasks.run import Minder
 from penstock.worker.channel import ExecutorChannel
-from penstock.worker.executor import Executor
+from penstock.worker.executor import Executor, Outlet
+from penstock.worker.memory import resident
 from penstock.worker.protocol import Hand, Leaving
+from penstock.worker.soft_limits import SignalLimit, ThreadLimits
 
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["SERVE", "Serve", "Serving"]
+__all__ = ["SERVE", "Serve", "Serving", "Share"]
 
 Serve = Callable[["Serving"], None]
 
 
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one process may do before it is replaced; None: any amount."""
+
+    tasks: int | None = None
+    memory: int | None = None  # KiB
+
+
 class Serving:
-    """One executor process at work: its channel, and how many tasks it may still take."""
+    """One executor process at work: its channel, and how much it may still do."""
 
     def __init__(
-        self, executor: Executor, channel: ExecutorChannel, *, at_once: int, most: int | None
+        self,
+        make_executor: Callable[[Outlet], Executor],
+        channel: ExecutorChannel,
+        *,
+        at_once: int,
+        share: Share,
     ) -> None:
-        self.executor = executor
+        self.make_executor = make_executor
         self.channel = channel
         self.at_once = at_once
-        self._most = most
-        self._asked = itertools.count(1)  # counting is one step, also for several threads
+        self._share = share
+        self._numbers = itertools.count(1)  # counting is one step, also for several threads
+        self._began = False
 
     def receive(self) -> Hand | None:
-        """Block for the next task; None when there is none any more, or when it ran its share."""
-        return None if self.spent() else self.channel.receive()
+        """Block for the next task; None when there is none any more, or when it did its share."""
+        return None if self.too_large() else self.count(self.channel.receive())
 
-    def spent(self) -> bool:
-        """Count one task that is about to be taken; True (and told) once the share is used up."""
-        if self._most is None or next(self._asked) <= self._most:
+    def too_large(self) -> bool:
+        """Asked before each task; True (and told) where the process takes too much memory.
+
+        Not before its first: an app that is larger than its limit would never run one.
+        """
+        limit = self._share.memory
+        if limit is None or not self._began or resident() <= limit:
             return False
         self.channel.send(Leaving())
         return True
 
-
-class SoftLimit:
-    """Raises SoftTimeLimitExceeded in the task that is over its limit, and in nobody else.
-
-    The signal may arrive after its task returned: it is only heeded while a task runs whose own
-    limit has passed. Main thread only.
-    """
-
-    def __init__(self) -> None:
-        self._ends_at: float | None = None
-        self._limit: float | None = None
-
-    def heed(self) -> None:
-        """From now on the signal means the soft limit."""
-        signal.signal(signal.SIGUSR1, self._on_signal)
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._ends_at is not None and time.monotonic() >= self._ends_at:
-            self._ends_at = None
-            raise SoftTimeLimitExceeded(self._limit)
-
-    @contextmanager
-    def over(self, limit: float | None) -> Iterator[None]:
-        """The time in which a task's own function runs."""
-        self._limit = limit
-        # The supervisor counts from when it heard of the start, so a little later than this.
-        self._ends_at = None if limit is None else time.monotonic() + limit
-        try:
-            yield
-        finally:
-            self._ends_at = None
+    def count(self, hand: Hand | None) -> Hand | None:
+        """Count a task that was received; the last one of its share is told as such."""
+        self._began = True
+        if hand is not None and next(self._numbers) == self._share.tasks:
+            self.channel.send(Leaving())
+        return hand
 
 
 def serve_prefork(serving: Serving) -> None:
     """One task at a time."""
-    executor = serving.executor
-    soft = SoftLimit()
+    soft = SignalLimit(serving.channel)
     soft.heed()
+    executor = serving.make_executor(soft)
     loop = _LifelongLoop()
     executor.start()
     while (hand := serving.receive()) is not None:
-        executor.run(hand, runner=loop.run, guard=partial(soft.over, hand.soft))
+        guard = partial(soft.over, hand.soft)
+        executor.run(hand, runner=loop.run, guard=guard, minder=_minder(hand))
     loop.close()
     executor.stop()
+
+
+def _minder(hand: Hand) -> Minder | None:
+    """What awaits the coroutine of an ``async def`` task under its soft limit."""
+    if hand.soft is None:
+        return None
+    from penstock.worker.loop_limits import within
+
+    return partial(within, hand.soft)
 
 
 class _LifelongLoop:
@@ -120,53 +122,59 @@ class _LifelongLoop:
 
 def serve_threads(serving: Serving) -> None:
     """So many threads; the kernel gives each packet to one of them."""
-    serving.executor.start()
+    executor = serving.make_executor(serving.channel)
+    limits = ThreadLimits()
+    executor.start()
     threads = [
-        threading.Thread(target=_serve_one_thread, args=(serving,), name=f"task-{number}")
+        threading.Thread(
+            target=_serve_one_thread, args=(serving, executor, limits), name=f"task-{number}"
+        )
         for number in range(serving.at_once)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    serving.executor.stop()
+    executor.stop()
 
 
-def _serve_one_thread(serving: Serving) -> None:
+def _serve_one_thread(serving: Serving, executor: Executor, limits: ThreadLimits) -> None:
     while (hand := serving.receive()) is not None:
-        serving.executor.run(hand, guard=nullcontext)
+        executor.run(hand, guard=partial(limits.over, hand.soft), minder=_minder(hand))
 
 
 def serve_asyncio(serving: Serving) -> None:
     """So many tasks at once on one loop."""
     import asyncio
 
-    asyncio.run(_serve_loop(serving))
-    serving.executor.stop()
+    executor = serving.make_executor(serving.channel)
+    asyncio.run(_serve_loop(serving, executor))
+    executor.stop()
 
 
-async def _serve_loop(serving: Serving) -> None:
+async def _serve_loop(serving: Serving, executor: Executor) -> None:
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
 
-    executor, at_once = serving.executor, serving.at_once
+    at_once, limits = serving.at_once, ThreadLimits()
     executor.start()
     with ThreadPoolExecutor(at_once, thread_name_prefix="task") as threads:
         free = asyncio.Semaphore(at_once)
+
+        async def run(hand: Hand) -> None:
+            guard = partial(limits.over, hand.soft)  # for plain functions, on their threads
+            try:
+                await executor.arun(hand, threads=threads, guard=guard, minder=_minder(hand))
+            finally:
+                free.release()
+
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await free.acquire()
                 hand = await _next(serving)
                 if hand is None:
                     return
-                tasks.create_task(_run(executor, hand, threads, free))
-
-
-async def _run(executor: Executor, hand: Hand, threads: Any, free: asyncio.Semaphore) -> None:
-    try:
-        await executor.arun(hand, threads=threads)
-    finally:
-        free.release()
+                tasks.create_task(run(hand))
 
 
 async def _next(serving: Serving) -> Hand | None:
@@ -174,11 +182,11 @@ async def _next(serving: Serving) -> Hand | None:
     import asyncio
 
     loop = asyncio.get_running_loop()
-    if serving.spent():
+    if serving.too_large():
         return None
     while True:
         try:
-            return serving.channel.receive_now()
+            return serving.count(serving.channel.receive_now())
         except BlockingIOError:
             ready = asyncio.Event()
             loop.add_reader(serving.channel.tasks, ready.set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import selectors
 from typing import TYPE_CHECKING
 
@@ -42,16 +43,24 @@ class Staff:
     def fill(self) -> None:
         """Have an executor in every place, unless they keep dying at their start."""
         if self._clock.monotonic() >= self._not_before:
-            for index in range(self._plan.processes):
-                if index not in self._crew.slots:
-                    self._hire(index)
+            for _ in range(self._vacant()):
+                self._hire(next(i for i in itertools.count() if i not in self._crew.slots))
+
+    def _vacant(self) -> int:
+        """Places to be taken. Who runs several tasks is replaced as soon as it is leaving."""
+        several = self._plan.capacity > 1
+        slots = self._crew.slots.values()
+        leaving = sum(slot.phase is Phase.LEAVING for slot in slots) if several else 0
+        return max(0, self._plan.processes - len(slots) + leaving)
 
     def due(self) -> float | None:
         """When to fill again (monotonic); None when every place is taken."""
-        return self._not_before if len(self._crew.slots) < self._plan.processes else None
+        return self._not_before if self._vacant() else None
 
     def _hire(self, index: int) -> None:
-        slot = Slot(index, self._zygote.spawn(index, self._plan.name), self._plan.capacity)
+        channel = self._zygote.spawn(index, self._plan.name)
+        plan = self._plan
+        slot = Slot(index, channel, plan.capacity, plan.max_tasks_per_child)
         self._crew.slots[index] = slot
         self._selector.register(slot.channel.fileno(), selectors.EVENT_READ)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from penstock import telemetry
 from penstock.clock import Clock
 from penstock.worker import policy
-from penstock.worker.crew import Crew, Phase, Slot, Verdict, Work
+from penstock.worker.crew import Crew, Slot, Verdict, Work
 from penstock.worker.limits import TimeLimits
 from penstock.worker.neighbours import Neighbours
 from penstock.worker.processes import kill_group, status_text
@@ -34,6 +34,7 @@ from penstock.worker.protocol import (
     Spawned,
     Unreadable,
 )
+from penstock.worker.retiring import Retiring
 from penstock.worker.staff import Staff
 from penstock.worker.zygote_link import ZygoteGone
 
@@ -89,6 +90,9 @@ class Supervisor:
         self._neighbours = Neighbours(neighbours, self._selector)
         self._staff = Staff(plan, crew=crew, zygote=zygote, selector=self._selector, clock=clock)
         self._limits = TimeLimits(zygote.kill)
+        self._retiring = Retiring(
+            crew=crew, timeout=plan.shutdown_timeout, kill=zygote.kill, log=log
+        )
         self._pace = policy.Pace()
         self._queues = list(plan.queues)
         self._look = True  # the broker may have work for us
@@ -135,9 +139,7 @@ class Supervisor:
         if self._may_trade():
             return 0.0
         due = [self._tend_at, self._extend_at]
-        limit = self._limits.next()
-        if limit is not None:
-            due.append(limit)
+        due += [at for at in (self._limits.next(), self._retiring.next()) if at is not None]
         if self._custody.resting:
             due.append(now + self._custody.resting)
         if any(len(slot.held) > slot.capacity for slot in self.crew.slots.values()):
@@ -181,6 +183,8 @@ class Supervisor:
             self._selector.unregister(slot.channel.fileno())
         if replies:
             slot.progress_at = now
+        if slot.given_up:
+            replies = [r for r in replies if getattr(r, "tag", None) not in slot.given_up]
         for reply in replies:
             self._on_reply(slot, reply, now)
 
@@ -201,8 +205,7 @@ class Supervisor:
             case Ready():
                 self._staff.ready(slot)
             case Leaving():
-                slot.phase = Phase.LEAVING
-                self.crew.recall(slot, now)
+                self._retiring.leave(slot, now)
 
     def _answered(self, slot: Slot, tag: int, runtime: float | None) -> Work:
         work = slot.answered(tag)
@@ -214,8 +217,7 @@ class Supervisor:
 
     def _on_begun(self, slot: Slot, work: Work, now: float) -> None:
         work.begun_at = now
-        if slot.capacity == 1:  # a process that runs several is not killed for one of them
-            self._limits.watch(work, slot.index)
+        self._limits.watch(work, slot)
 
     def _on_exit(self, slot: Slot, status: int, now: float) -> None:
         if slot.open:
@@ -223,11 +225,12 @@ class Supervisor:
         self.crew.recall(slot, now)
         begun = list(slot.held.values())
         self._staff.part_with(slot, status)
-        if status != 0 and not self._cut_off:
+        if status != 0 and not self._cut_off and slot.leave_by is None:
             self._log.error("Executor %d (pid %d): %s", slot.index, slot.pid, status_text(status))
         for work in begun:
             self._limits.forget(work)
-            self._endings.interrupted(work, status, alone=len(begun) == 1)
+            alone = len(begun) == 1 and not slot.given_up
+            self._endings.interrupted(work, status, alone=alone)
         if begun:  # they go back to the head of their queues, before what waits here
             self._endings.hand_back(self.crew.take(list(self.crew.waiting)))
             self._look = True
@@ -241,9 +244,11 @@ class Supervisor:
             self._tend(now)
         if now >= self._extend_at:
             self._extend(now)
-        for work in self._limits.enforce(now):
+        for work, slot in self._limits.enforce(now):
             limit, name = work.hard_limit, work.header.id
             self._log.error("Hard time limit (%ss) exceeded for %s", limit, name)
+            self._end_runs(slot, [work], Verdict.TIME_LIMIT)
+        self._retiring.enforce(now)
         for slot in policy.stuck(self.crew, now):
             self.crew.recall(slot, now)
         overdue = self.crew.take(policy.overdue(self.crew, now))
@@ -321,9 +326,7 @@ class Supervisor:
         self._log.warning("Stopping: finishing what runs, handing back the rest.")
         now = self._draining_since = self._clock.monotonic()
         for slot in self.crew.slots.values():
-            self.crew.recall(slot, now)
-            slot.phase = Phase.LEAVING
-            slot.channel.finish()
+            self._retiring.leave(slot, now)
         self._endings.hand_back(self.crew.take(list(self.crew.waiting)))
         telemetry.emit("worker.draining")
 
@@ -359,7 +362,7 @@ class Supervisor:
         """Told by an announcement: end what waits here, and what runs if ``terminate``."""
         wanted = set(ids)
         now = self._clock.monotonic()
-        for slot in self.crew.slots.values():
+        for slot in list(self.crew.slots.values()):
             if any(work.header.id in wanted for work in slot.held.values()):
                 self.crew.recall(slot, now)
                 if terminate:
@@ -369,11 +372,23 @@ class Supervisor:
 
     def _terminate(self, slot: Slot, wanted: set[str]) -> None:
         doomed = [work for work in slot.held.values() if work.header.id in wanted]
-        if doomed and slot.capacity > 1:
-            self._log.warning("Only the prefork pool can terminate %s", doomed[0].header.id)
-        elif doomed:
-            doomed[0].verdict = Verdict.TERMINATED
+        if doomed:
+            self._end_runs(slot, doomed, Verdict.TERMINATED)
+
+    def _end_runs(self, slot: Slot, works: list[Work], verdict: Verdict) -> None:
+        """End runs before they end themselves, by what their executor is for."""
+        if slot.capacity == 1:  # it dies for it, and then it is recorded
+            for work in works:
+                work.verdict = verdict
             self._zygote.kill(slot.index, signal.SIGKILL)
+            return
+        self._retiring.give_up(slot, works, self._clock.monotonic())
+        for work in works:
+            self._limits.forget(work)
+            self._endings.cut_short(work, verdict)
+        if self._draining_since is None:
+            self._staff.fill()
+        self._look = True
 
 
 def _hand(work: Work) -> Hand:

@@ -8,6 +8,7 @@ import select
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn, Self
 
@@ -31,7 +32,7 @@ from penstock.worker.intake import Intake
 from penstock.worker.log import LOG, configure, name_process
 from penstock.worker.manifest import manifest_of
 from penstock.worker.options import WorkerOptions, WorkerPlan
-from penstock.worker.pools import SERVE, Serving
+from penstock.worker.pools import SERVE, Serving, Share
 from penstock.worker.protocol import Manifest
 from penstock.worker.solo import Solo
 from penstock.worker.stopping import StopSignals
@@ -101,9 +102,9 @@ def _execute_by(options: WorkerOptions) -> Execute:
         name_process(f"Executor-{os.getpid()}")
         plan = WorkerPlan.of(options, manifest_of(app))
         channel = ExecutorChannel(tasks, replies)
-        executor = Executor(app, channel, hostname=worker)
-        most = options.max_tasks_per_child or app.conf.worker_max_tasks_per_child
-        SERVE[plan.pool](Serving(executor, channel, at_once=plan.capacity, most=most))
+        share = Share(tasks=plan.max_tasks_per_child, memory=plan.max_memory_per_child)
+        make = partial(Executor, app, hostname=worker)
+        SERVE[plan.pool](Serving(make, channel, at_once=plan.capacity, share=share))
 
     return execute
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from penstock.message import Lease, Message
-from penstock.worker.crew import Verdict, Work
+from penstock.worker.crew import Slot, Verdict, Work
 from penstock.worker.limits import RateLimit, TimeLimits
 from penstock.worker.protocol import TaskPolicy
 
@@ -45,32 +45,47 @@ def run(*, soft=None, hard=None, own=(None, None), begun=100.0):
     return Work(1, lease, header, policy, 0.0, begun_at=begun)
 
 
+def slot_of(capacity):
+    return Slot(7, None, capacity)
+
+
 def test_soft_first_then_hard_each_once(limits, kills):
-    work = run(soft=1.0, hard=2.0)
-    limits.watch(work, 7)
+    work, slot = run(soft=1.0, hard=2.0), slot_of(1)
+    limits.watch(work, slot)
     assert limits.next() == 101.0
     assert limits.enforce(101.0) == []
     assert limits.enforce(101.5) == []
     assert limits.next() == 102.0
-    assert limits.enforce(102.0) == [work]
+    assert limits.enforce(102.0) == [(work, slot)]
     assert work.verdict is Verdict.TIME_LIMIT
-    assert kills == [(7, signal.SIGUSR1), (7, signal.SIGKILL)]
+    assert kills == [(7, signal.SIGUSR1)]
     assert limits.next() is None
+    assert limits.enforce(103.0) == []
+
+
+def test_an_executor_that_runs_several_is_not_signalled(limits, kills):
+    limits.watch(run(soft=1.0), slot_of(4))
+    assert limits.next() is None
+    work, slot = run(soft=1.0, hard=2.0), slot_of(4)
+    limits.watch(work, slot)
+    assert limits.next() == 102.0
+    assert limits.enforce(102.0) == [(work, slot)]
+    assert kills == []
 
 
 def test_the_message_has_the_last_word(limits):
-    limits.watch(run(hard=50.0, own=(3.0, None)), 0)
+    limits.watch(run(hard=50.0, own=(3.0, None)), slot_of(1))
     assert limits.next() == 103.0
 
 
 def test_a_run_that_ended_is_left_alone(limits, kills):
     work = run(hard=1.0)
-    limits.watch(work, 0)
+    limits.watch(work, slot_of(1))
     limits.forget(work)
     assert limits.enforce(1_000.0) == []
     assert kills == []
 
 
 def test_without_limits_nothing_is_watched(limits):
-    limits.watch(run(), 0)
+    limits.watch(run(), slot_of(1))
     assert limits.next() is None

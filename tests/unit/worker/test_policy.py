@@ -144,3 +144,35 @@ def test_what_nobody_here_can_take_goes_back_to_the_broker():
     give(crew, 1, since=policy.KEEP_WAITING)
     due = policy.overdue(crew, now=policy.KEEP_WAITING + 0.01)
     assert due == [crew.waiting[0]]
+
+
+def test_a_task_that_runs_alone_does_not_hold_up_the_other_executors():
+    crew = crew_of(1, 1)
+    give(crew, 1, alone=True)
+    assign(crew, policy.Pace())
+    assert policy.room(crew, policy.Pace(), 0.0) == 1
+
+
+def test_nobody_gets_more_than_is_left_of_its_share():
+    crew = crew_of(1, 1)
+    for slot in crew.slots.values():
+        slot.share = 2
+    give(crew, 10)
+    assert [slot for _, slot in assign(crew, paced(0.001))] == [0, 1, 0, 1]
+    assert policy.room(crew, paced(0.001), 0.0) == 0
+
+
+def test_an_executor_in_its_last_task_does_not_hold_up_the_others():
+    crew = crew_of(1, 1)
+    give(crew, 1)
+    assign(crew, policy.Pace())
+    crew.slots[0].phase = Phase.LEAVING
+    assert policy.room(crew, policy.Pace(), 0.0) == 1
+
+
+def test_executors_and_their_successors_run_no_more_at_once_than_the_worker_should():
+    crew = crew_of(4, 4)
+    give(crew, 3)
+    crew.slots[1].phase = Phase.LEAVING
+    crew.slots[1].take(crew.waiting.popleft(), 0.0)
+    assert policy.room(crew, policy.Pace(), 0.0) == 1  # one there, two wait
