@@ -13,8 +13,9 @@ from penstock import (
     ResultTimeout,
     TaskRevokedError,
 )
-from penstock.tasks.control import read_payload
 from penstock.testing.tasks import manual
+from penstock.wire.control import read_request
+from penstock.wire.note import unpack_note
 
 
 @pytest.fixture
@@ -218,8 +219,9 @@ def test_a_revoked_task_does_not_run(add, box):
 def test_workers_are_told(add, box):
     result = add.delay(1, 2)
     result.revoke(terminate=True, signal="SIGKILL")
-    told = [read_payload(payload) for payload in box.broker.announced()]
-    assert [(t.task_id, t.terminate, t.signal) for t in told] == [((result.id,), True, "SIGKILL")]
+    told = [read_request(unpack_note(payload)) for payload in box.broker.announced()]
+    asked = {"task_id": [result.id], "terminate": True, "signal": "SIGKILL"}
+    assert [(t.method, t.arguments) for t in told] == [("revoke", asked)]
 
 
 def test_what_has_ended_keeps_its_result(add, box):

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import msgspec
 
 from penstock import telemetry
+from penstock.brokers.talk import Announcing, Talk
 from penstock.message import DeadLetter, Lease, Message, Settlement
 from penstock.plan import Engine, Listener, Plan, adrive, drive, together
 
@@ -135,7 +137,10 @@ class Broker(ABC):
 
     @abstractmethod
     def listen(self, queues: Sequence[str]) -> Listener:
-        """A listener that hears when a message may have arrived, or a new announcement."""
+        """A listener that hears when a message may have arrived, or a new announcement.
+
+        Without queues: an announcement only.
+        """
 
     # --- the same, awaiting --------------------------------------------------------------
 
@@ -204,6 +209,14 @@ class Broker(ABC):
     def announced(self) -> list[bytes]:
         """What was announced since this broker object was made or last asked."""
         raise NotImplementedError
+
+    @cached_property
+    def talk(self) -> Talk:
+        """How notes travel: requests to workers, their answers, events (remote control).
+
+        As announcements, unless the broker says them where Celery's processes listen.
+        """
+        return Announcing(self)
 
     def enrol(self, name: str, info: Mapping[str, Any]) -> None:
         """Register this process as the worker of that name; raises NameTaken.

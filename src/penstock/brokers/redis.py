@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import chain, zip_longest
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from penstock.brokers.base import Capabilities, WorkerEntry
 from penstock.brokers.redis_holders import HEARTBEAT, Holder, Me
 from penstock.brokers.redis_looking import RedisLooking, script
 from penstock.brokers.redis_promise import ASKED, allowed, promise
+from penstock.brokers.redis_talk import RedisTalk
 from penstock.brokers.redis_unacked import EVERY, KEPT, restored
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.processes import Fate
@@ -404,6 +406,10 @@ class RedisBroker(RedisLooking):
         if told:
             self._heard = told[-1][0].decode()
         return [payload for _, _, payload in told]
+
+    @cached_property
+    def talk(self) -> RedisTalk:
+        return RedisTalk(self)
 
     def enrol(self, name: str, info: Mapping[str, Any]) -> None:
         url = self.engine.url

@@ -87,7 +87,7 @@ class SqliteBroker(SqliteLooking):
         return getattr(store, "engine", None) is self.engine
 
     def listen(self, queues: Sequence[str]) -> Listener:
-        return self.engine.listen((WORK, _CONTROL))
+        return self.engine.listen((WORK, _CONTROL) if queues else (_CONTROL,))
 
     def _holder(self) -> Me:
         if not self._me.current:

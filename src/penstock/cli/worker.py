@@ -55,6 +55,9 @@ def _split(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
     metavar="SECONDS",
     help="How long running tasks have once told to stop [30].",
 )
+@click.option(
+    "-E", "--task-events", is_flag=True, help="Tell what tasks do, for penstock events and Flower."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No start screen.")
 @with_source
 @pass_source
@@ -69,6 +72,7 @@ def worker(  # noqa: PLR0917 - click passes them by name
     max_tasks_per_child: int | None,
     max_memory_per_child: int | None,
     shutdown_timeout: float | None,
+    task_events: bool,
     quiet: bool,
 ) -> int:
     """Run tasks until told to stop."""
@@ -89,5 +93,6 @@ def worker(  # noqa: PLR0917 - click passes them by name
         max_memory_per_child=max_memory_per_child,
         shutdown_timeout=shutdown_timeout,
         quiet=quiet,
+        task_events=task_events,
     )
     return run_worker(options)

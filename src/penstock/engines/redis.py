@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.engines.memory_bells import ahear
 from penstock.engines.pending import resolved
 from penstock.engines.redis_batch import Batch
-from penstock.engines.redis_ears import Ears
+from penstock.engines.redis_ears import Ears, HeedingListener
 from penstock.engines.redis_errors import refused
 from penstock.engines.redis_line import Line
 from penstock.errors import ConfigError, Unavailable, Uncertain
@@ -89,6 +89,10 @@ class RedisServer:
     def was_changed(self, key: str) -> bool:
         """Whether a key may have changed since this was asked last, as far as listeners know."""
         return self._ears.was_changed(f"key:{key}")
+
+    def heed(self, bells: tuple[str, ...]) -> HeedingListener:
+        """A listener that keeps what is said in its channels; raises Unavailable."""
+        return self._ears.heed(bells)
 
     def post(self, exchange: Exchange) -> None:
         """Have it carried out soon, by another thread; what goes wrong is nobody's business."""

@@ -1,9 +1,10 @@
 """Hearing from a Redis server when something changed: one connection and one thread for all.
 
-A bell is ``key:<name>`` or ``channel:<name>``. For a key the server tells once that it was changed,
-by whomever (client-side caching, RESP3): the bell is armed by looking at the key, and armed again
-when its listener clears it. If there is something at that look, it rings, so nothing that came in
-between is missed; and as it is armed only after a change, what just lies there rings once.
+A bell is ``key:<name>``, ``channel:<name>`` or ``pattern:<of channels>``. For a key the server
+tells once that it was changed, by whomever (client-side caching, RESP3): the bell is armed by
+looking at the key, and armed again when its listener clears it. If there is something at that look,
+it rings, so nothing that came in between is missed; and as it is armed only after a change, what
+just lies there rings once.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from penstock.engines.memory_bells import BellListener, Bells
 from penstock.engines.redis_line import Line
 from penstock.errors import PenstockError, Unavailable
 
-__all__ = ["Ears"]
+__all__ = ["Ears", "HeedingListener"]
 
 _LONGEST_PAUSE = 1.0  # seconds between two attempts to connect again
 _CONFIRMED = 10.0  # seconds that a server may take to confirm a subscription
+_KEPT = 1_000  # messages of channels that a listener keeps until they are taken
+
+L = TypeVar("L", bound="RedisListener")
 
 
 class RedisListener(BellListener):
@@ -43,6 +47,25 @@ class RedisListener(BellListener):
             self._ears.leave(self.names)
 
 
+class HeedingListener(RedisListener):
+    """Hears what is said in its channels, too: :meth:`take` gives it, oldest first."""
+
+    def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
+        super().__init__(names, ears)
+        self._said: deque[bytes] = deque(maxlen=_KEPT)
+
+    def tell(self, message: bytes) -> None:
+        """Keep it; before the bell is rung, so that who clears and takes misses none."""
+        self._said.append(message)
+
+    def take(self) -> list[bytes]:
+        """What was said since the last call."""
+        taken = []
+        while self._said:
+            taken.append(self._said.popleft())
+        return taken
+
+
 class Ears:
     """The connection that hears. ``connect`` gives a new line."""
 
@@ -61,7 +84,14 @@ class Ears:
 
     def listen(self, names: tuple[str, ...]) -> RedisListener:
         """A listener for these bells, from now on; raises Unavailable."""
-        listener = RedisListener(names, self)
+        return self._join(RedisListener(names, self))
+
+    def heed(self, names: tuple[str, ...]) -> HeedingListener:
+        """A listener that keeps what is said in its channels; raises Unavailable."""
+        return self._join(HeedingListener(names, self))
+
+    def _join(self, listener: L) -> L:
+        names = listener.names
         with self.bells.lock:
             for name in names:
                 self.bells._ears.setdefault(name, set()).add(listener)  # noqa: SLF001 - its own kind
@@ -77,13 +107,13 @@ class Ears:
             self._closed = False
             for name in names:
                 self._wanted[name] += 1
-            fresh = [name for name in names if name.startswith("channel:")]
+            fresh = [name for name in names if _is_said(name)]
             waits = {}
             for name in fresh:
                 if name not in self._confirmed:
                     self._confirmed[name] = threading.Event()
                     if self._line is not None:
-                        self._send("SUBSCRIBE", _bare(name))
+                        self._send(*_subscription(name))
                 waits[name] = self._confirmed[name]
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -122,7 +152,7 @@ class Ears:
                     continue
                 del self._wanted[name]
                 if self._confirmed.pop(name, None) is not None and self._line is not None:
-                    self._send("UNSUBSCRIBE", _bare(name))
+                    self._send(*_subscription(name, "UNSUBSCRIBE"))
 
     def close(self) -> None:
         """Hear nothing more; the thread ends."""
@@ -157,8 +187,8 @@ class Ears:
             self._send("HELLO", "3")
             self._send("CLIENT", "TRACKING", "ON")
             for name in self._wanted:
-                if name.startswith("channel:"):
-                    self._send("SUBSCRIBE", _bare(name))
+                if _is_said(name):
+                    self._send(*_subscription(name))
         return line
 
     # --- the thread --------------------------------------------------------------------------
@@ -215,15 +245,22 @@ class Ears:
         kind = said[0]
         if kind == b"invalidate":
             return self._changed(said[1])
-        name = "channel:" + said[1].decode("utf-8", "replace")
-        if kind == b"message":
+        name = _NAMED[kind[:1] == b"p"] + said[1].decode("utf-8", "replace")
+        if kind in {b"message", b"pmessage"}:
+            self._pass_on(name, said[-1])
             return [name]
-        if kind == b"subscribe":
+        if kind in {b"subscribe", b"psubscribe"}:
             with self._lock:
                 confirmed = self._confirmed.get(name)
             if confirmed is not None:
                 confirmed.set()
         return []
+
+    def _pass_on(self, name: str, message: bytes) -> None:
+        with self.bells.lock:
+            for listener in self.bells._ears.get(name, ()):  # noqa: SLF001 - its own kind
+                if isinstance(listener, HeedingListener):
+                    listener.tell(message)
 
     def _changed(self, keys: list[bytes] | None) -> list[str]:
         with self._lock:
@@ -237,6 +274,18 @@ class Ears:
 
 
 _NOTHING = object()
+
+
+_NAMED = ("channel:", "pattern:")
+
+
+def _is_said(name: str) -> bool:
+    """True for what is subscribed to."""
+    return name.startswith(_NAMED)
+
+
+def _subscription(name: str, command: str = "SUBSCRIBE") -> tuple[str, str]:
+    return ("P" if name.startswith("pattern:") else "") + command, _bare(name)
 
 
 def _bare(name: str) -> str:

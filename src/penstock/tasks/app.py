@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, over
 
 from penstock.brokers.registry import open_broker
 from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.control.steering import Control
 from penstock.errors import ConfigError, PenstockError
 from penstock.message import Message
 from penstock.results.registry import SCHEMES as STORE_SCHEMES
@@ -20,6 +21,7 @@ from penstock.tasks.options import TaskKeywords, TaskOptions
 from penstock.tasks.publish import apublish, publish
 from penstock.tasks.registration import BoundDecorator, Decorator, Tasks
 from penstock.tasks.result import AsyncResult as Result
+from penstock.tasks.revocation import record_revoked
 from penstock.tasks.routes import route_of
 from penstock.tasks.settings import Settings
 from penstock.tasks.task import AsyncTask, Task, is_async
@@ -114,6 +116,15 @@ class App:
     def AsyncResult(self, id: str) -> Result[Any]:  # noqa: N802 - Celery's name for it
         """The result of the task with that id, whoever sent it."""
         return Result(id, app=self)
+
+    @property
+    def control(self) -> Control:
+        """Looking at workers and steering them: ``app.control.ping()``."""
+        return Control(lambda: self.broker, record_revoked=self._record_revoked)
+
+    def _record_revoked(self, ids: Sequence[str]) -> None:
+        now, ttl = self.clock.wall(), self.conf.result_expires
+        record_revoked(ids, broker=self.broker, store=self.store, now=now, ttl=ttl)
 
     def send_task(
         self,

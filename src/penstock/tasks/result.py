@@ -6,16 +6,13 @@ from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from penstock.errors import ConfigError, ResultTimeout, TaskRevokedError
+from penstock.errors import ConfigError, ResultTimeout
 from penstock.message import Record
-from penstock.tasks.control import revoke_payload
 from penstock.tasks.frame import running
 from penstock.wire.result import (
     READY_STATES,
     ResultDocument,
     decode_result,
-    encode_result,
-    exception_document,
     read_exception,
 )
 
@@ -27,7 +24,6 @@ __all__ = ["AsyncResult"]
 R = TypeVar("R")
 
 _EXCEPTIONS = frozenset({"FAILURE", "REVOKED", "RETRY"})
-_NOT_BEGUN = frozenset({"PENDING", "RECEIVED", "RETRY"})
 
 
 class AsyncResult(Generic[R]):
@@ -241,14 +237,7 @@ class AsyncResult(Generic[R]):
 
         REVOKED is stored unless it has started or ended, so that who waits for it learns of it.
         """
-        app = self.app
-        if self.state in _NOT_BEGUN:
-            app.store.put([_revoked(self.id, app.clock.wall(), app.conf.result_expires)])
-        broker = app.broker
-        if broker.capabilities.revokes:
-            broker.revoke([self.id], app.conf.result_expires or _FOR_EVER)
-        if broker.capabilities.broadcasts:
-            broker.announce(revoke_payload([self.id], terminate=terminate, signal=signal))
+        self.app.control.revoke(self.id, terminate=terminate, signal=signal)
 
     # --- being a value -------------------------------------------------------------------
 
@@ -267,21 +256,8 @@ class AsyncResult(Generic[R]):
 
 _UNKNOWN = ResultDocument(task_id="", status="PENDING")  # what is not stored is pending
 _CACHED = 86400.0  # seconds: the longest wait on a cache whose results never expire
-_FOR_EVER = 10 * 365 * 86400.0  # seconds: revoked ids always have a lifetime
 
 
 def _child(member: Any) -> str:
     """The id in a result tuple ``[[id, parent], children]``."""
     return str(member[0][0])
-
-
-def _revoked(task_id: str, now: float, ttl: float | None) -> Record:
-    document = ResultDocument(
-        task_id=task_id,
-        status="REVOKED",
-        result=exception_document(TaskRevokedError("revoked")),
-        date_done=now,
-    )
-    return Record(
-        id=task_id, state="REVOKED", document=encode_result(document), final=True, ttl=ttl
-    )

@@ -6,8 +6,9 @@ that lost its lease writes nothing.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ from penstock.worker.triage import Triage
 if TYPE_CHECKING:
     from logging import Logger
 
+    from penstock.worker.control.herald import Herald
     from penstock.worker.custody import Custody
     from penstock.worker.protocol import Finished, Progress, Rejected, Retried
 
@@ -38,23 +40,28 @@ class Endings:
         crash_limit: int,
         result_ttl: float | None,
         log: Logger,
+        herald: Herald | None = None,
     ) -> None:
         self._custody = custody
         self._triage = triage
         self._crash_limit = crash_limit
         self._result_ttl = result_ttl
         self._log = log
+        self._herald = herald
 
     # --- told by the executor ------------------------------------------------------------
 
     def finished(self, work: Work, reply: Finished) -> None:
         """It returned or raised: settled for good."""
-        self._settle(work, self._record(work, reply.state, reply.document, final=True))
+        record = self._record(work, reply.state, reply.document, final=True)
+        self._settle(work, record)
+        self._tell(work, reply.state, record, runtime=reply.runtime)
 
     def retried(self, work: Work, reply: Retried) -> None:
         """It asked to run again: the old publication ends and the new one begins, in one step."""
         record = self._record(work, "RETRY", reply.document, final=False)
         self._again(work, reply.message, reply.message.ready_at, record)
+        self._tell(work, "RETRY", record)
 
     def rejected(self, work: Work, reply: Rejected) -> None:
         """It refused its message: to the tail of the queue, or aside."""
@@ -65,11 +72,15 @@ class Endings:
             self._settle(work, record)
         else:
             self._custody.settle(Dead(work.lease, reply.reason, record))
+        if self._herald is not None and self._herald.on:
+            self._herald.rejected(work.header.id, requeue=reply.requeue)
 
     def unreadable(self, work: Work, reason: str) -> None:
         """Its body cannot be read: kept aside, and whoever waits for it is told."""
         self._log.error("Task %s is a dead letter: %s", work.header.id, reason)
-        self._custody.settle(self._triage.unreadable(work.lease, DecodeError(reason)))
+        letter = self._triage.unreadable(work.lease, DecodeError(reason))
+        self._custody.settle(letter)
+        self._tell(work, "FAILURE", letter.record)
 
     def progress(self, work: Work, reply: Progress) -> None:
         """It told a state on its way."""
@@ -91,9 +102,9 @@ class Endings:
         match verdict:
             case Verdict.TIME_LIMIT:
                 error = TimeLimitExceeded(work.hard_limit)
-                self._settle(work, self._triage.failure(work.lease, error))
+                self._failed(work, self._triage.failure(work.lease, error))
             case Verdict.TERMINATED:
-                self.revoked(work, "terminated")
+                self.revoked(work, "terminated", signum=signal.SIGKILL)
             case Verdict.CUT_OFF:
                 self.hand_back([work])
 
@@ -102,11 +113,12 @@ class Endings:
         crashes = past.crashes + (1 if alone else 0)
         why = f"its executor died {crashes} times while running it, last by {status_text(status)}"
         if work.settled or not work.policy.reject_on_worker_lost:  # there is no second run
-            self._settle(work, self._triage.failure(work.lease, WorkerLostError(why)))
+            self._failed(work, self._triage.failure(work.lease, WorkerLostError(why)))
         elif crashes >= self._crash_limit:
             self._log.error("Task %s is a dead letter: %s", work.header.id, why)
             record = self._triage.failure(work.lease, WorkerLostError(why))
             self._custody.settle(Dead(work.lease, why, record))
+            self._tell(work, "FAILURE", record)
         else:
             past = msgspec.structs.replace(past, crashes=crashes, alone=past.alone or not alone)
             self._again(work, past.on(work.lease.message))
@@ -118,17 +130,28 @@ class Endings:
             past = msgspec.structs.replace(past, deaths=past.deaths + 1)
             self._again(work, past.on(work.lease.message))
 
-    def revoked(self, work: Work, why: str = "revoked") -> None:
+    def revoked(self, work: Work, why: str = "revoked", *, signum: int | None = None) -> None:
         """It was revoked before its run, or terminated in it."""
-        message = work.lease.message
-        self._settle(work, self._triage.revoked(message, work.lease.attempt, why))
+        record = self._triage.revoked(work.lease.message, work.lease.attempt, why)
+        self._settle(work, record)
+        self._tell(work, "REVOKED", record, signum=signum)
 
     def hand_back(self, works: Iterable[Work]) -> None:
         """Not run, or cut off by a stop: back to the head of its queue, nothing counted."""
         for work in works:
             self._again(work, work.lease.message)
 
+    # --- what is told, where events are on -----------------------------------------------
+
+    def _tell(self, work: Work, state: str, record: Record | None, **more: Any) -> None:
+        if self._herald is not None and self._herald.on:
+            self._herald.ended(work.header.id, state, record, **more)
+
     # --- what is written -----------------------------------------------------------------
+
+    def _failed(self, work: Work, record: Record) -> None:
+        self._settle(work, record)
+        self._tell(work, "FAILURE", record)
 
     def _settle(self, work: Work, record: Record | None) -> None:
         if work.lost:

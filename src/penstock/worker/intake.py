@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from penstock.wire.task import Header
+    from penstock.worker.control.herald import Herald
     from penstock.worker.custody import Custody
     from penstock.worker.protocol import TaskPolicy
 
@@ -35,12 +36,14 @@ class Intake:
         new_tag: Callable[[], int],
         clock: Clock,
         log: Logger,
+        herald: Herald | None = None,
     ) -> None:
         self._custody = custody
         self._triage = triage
         self._new_tag = new_tag
         self._clock = clock
         self._log = log
+        self._herald = herald
         self._rates = self._rate_limits()
 
     def _rate_limits(self) -> dict[str, RateLimit]:
@@ -50,6 +53,13 @@ class Intake:
             if rate is not None:
                 limits[name] = RateLimit(rate)
         return limits
+
+    def limit(self, task: str, rate: float | None) -> None:
+        """So many of these a second from now on; None: as many as there are."""
+        if rate is None:
+            self._rates.pop(task, None)
+        else:
+            self._rates[task] = RateLimit(rate)
 
     def receive(self, leases: list[Lease]) -> list[Work]:
         """The works to hand to executors, in order; the rest is settled with its reason."""
@@ -69,6 +79,8 @@ class Intake:
             self._custody.settle(Again(lease, lease.message, self._clock.wall() + pause))
             return None
         self._log.info("Received task: %s[%s]", header.task, header.id)
+        if self._herald is not None and self._herald.on:
+            self._herald.received(header)
         return self._work(lease, header, policy)
 
     def _work(self, lease: Lease, header: Header, policy: TaskPolicy) -> Work:
@@ -92,6 +104,9 @@ class Intake:
         else:
             self._log.info("Task %s is not run: it was revoked or has expired", task_id)
         self._custody.settle(settlement)
+        record = settlement.record
+        if record is not None and self._herald is not None and self._herald.on:
+            self._herald.ended(task_id, record.state, record)
 
     def _acknowledge(self, works: list[Work]) -> set[int]:
         """Settle before the run (at most once); gives the tags of those that must not run."""

@@ -34,6 +34,7 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_memory_per_child: int | None = None  # KiB, as Celery counts
     shutdown_timeout: float | None = None
     quiet: bool = False  # no start screen
+    task_events: bool = False  # tell what tasks do
 
 
 class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
     lease_time: float
     crash_limit: int
     result_ttl: float | None
+    task_events: bool
 
     @property
     def concurrency(self) -> int:
@@ -88,6 +90,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
             lease_time=settings["lease_time"],
             crash_limit=settings["crash_limit"],
             result_ttl=settings["result_expires"],
+            task_events=options.task_events or settings["worker_send_task_events"],
         )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import select
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from penstock.brokers.base import Broker
     from penstock.plan import Listener
     from penstock.tasks.app import App
-    from penstock.worker.crew import Work
+    from penstock.worker.control.herald import Herald
+    from penstock.worker.control.panel import Panel
+    from penstock.worker.crew import Crew, Work
     from penstock.worker.custody import Custody
     from penstock.worker.endings import Endings
     from penstock.worker.intake import Intake
@@ -52,10 +56,20 @@ class Solo:
         custody: Custody,
         intake: Intake,
         endings: Endings,
+        crew: Crew,
         listener: Listener,
+        listen: Callable[[Sequence[str]], Listener],
         stop: StopSignals,
+        herald: Herald,
+        panel: Callable[[Solo], Panel],
     ) -> None:
-        self._plan = plan
+        self.plan = plan
+        self.crew = crew  # nobody is in it: what is asked for is done between two tasks
+        self.totals: Counter[str] = Counter()
+        self._queues = list(plan.queues)
+        self._draining = False
+        self._herald = herald
+        self._listen = listen
         self._broker = broker
         self._custody = custody
         self._intake = intake
@@ -64,42 +78,52 @@ class Solo:
         self._stop = stop
         self._executor = Executor(app, self, hostname=plan.name)
         self._work: Work | None = None
+        self._panel = panel(self)
 
     def run(self) -> int:
         """Work until told to stop; gives the exit code."""
-        queues = list(self._plan.queues)
         self._executor.start()
-        while not self._stop.count():
+        self._panel.begin()
+        while not self._stop.count() and not self._draining:
             self._listener.clear()  # before looking: a ring from now on is heard again
             wait = self._custody.tend()
-            leases = self._custody.exchange(queues, 1)
-            queues.append(queues.pop(0))
+            leases = self._custody.exchange(self._queues, 1 if self._queues else 0)
+            self._queues += self._queues[:1]
+            del self._queues[:1]
             for work in self._intake.receive(leases):
                 self._run(work)
-            if not leases and not self._custody.pending:
-                self._rest(_LONGEST_WAIT if wait is None else min(wait, _LONGEST_WAIT))
+            idle = not leases and not self._custody.pending
+            longest = _LONGEST_WAIT if wait is None else min(wait, _LONGEST_WAIT)
+            self._hear(longest if idle else 0.0)
         self._custody.exchange((), 0)
+        self._panel.end()
         self._executor.stop()
         return 0
 
-    def _rest(self, seconds: float) -> None:
-        sources = [self._listener.fileno(), self._stop.fileno()]
-        select.select(sources, [], [], max(seconds, self._custody.resting))
+    def _hear(self, seconds: float) -> None:
+        """Do what is asked for, and wait so long for anything where there is nothing to do."""
+        sources = [self._listener.fileno(), self._stop.fileno(), *self._panel.sources()]
+        wait = max(seconds, self._custody.resting) if seconds else 0.0
+        ready, _, _ = select.select(sources, [], [], wait)
+        self._panel.turn(set(ready), time.monotonic())
 
     def _run(self, work: Work) -> None:
         self._work = work
         lease = work.lease
+        if self._herald.on:
+            self._herald.started(work.header.id)
         with self._renewed(work):
             hand = Hand(work.tag, lease.message, lease.attempt, announce=True)
             self._executor.run(hand, guard=nullcontext)
+        self.totals[work.header.task] += 1
 
     @contextmanager
     def _renewed(self, work: Work) -> Iterator[None]:
         ended = threading.Event()
 
         def renew() -> None:
-            while not ended.wait(self._plan.lease_time / _EXTENDS_PER_LEASE):
-                if not self._broker.extend([work.lease], self._plan.lease_time):
+            while not ended.wait(self.plan.lease_time / _EXTENDS_PER_LEASE):
+                if not self._broker.extend([work.lease], self.plan.lease_time):
                     work.lost = True
                     return
 
@@ -132,3 +156,39 @@ class Solo:
                 self._custody.exchange((), 0)
             case _:
                 return
+
+    # --- being steered from outside --------------------------------------------------------
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The queues that are served, by name."""
+        return sorted(self._queues)
+
+    @property
+    def size(self) -> int:
+        """One process: this."""
+        return 1
+
+    def drain(self) -> None:
+        """End."""
+        self._draining = True
+
+    def revoke(self, ids: Sequence[str], *, terminate: bool) -> list[str]:
+        """Nothing runs or waits here while this is called."""
+        return []
+
+    def resize(self, change: int) -> None:
+        """Not here."""
+        raise ValueError("the solo pool is one process")
+
+    def consume(self, queue: str) -> None:
+        """Serve this queue, too."""
+        self._serve([*self._queues, queue])
+
+    def cancel(self, queue: str) -> None:
+        """Claim nothing more from this queue."""
+        self._serve([name for name in self._queues if name != queue])
+
+    def _serve(self, queues: list[str]) -> None:
+        self._listener = self._listen(queues)
+        self._queues = queues

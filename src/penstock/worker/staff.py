@@ -18,6 +18,7 @@ __all__ = ["Staff"]
 
 _PAUSE = 1.0  # seconds between attempts, once executors die before they are ready
 _EARLY_DEATHS = 3
+_MOST_AT_ONCE = 256  # processes that a request may add
 
 
 class Staff:
@@ -37,6 +38,7 @@ class Staff:
         self._zygote = zygote
         self._selector = selector
         self._clock = clock
+        self.size = plan.processes
         self._early_deaths = 0
         self._not_before = 0.0  # monotonic
 
@@ -51,11 +53,25 @@ class Staff:
         several = self._plan.capacity > 1
         slots = self._crew.slots.values()
         leaving = sum(slot.phase is Phase.LEAVING for slot in slots) if several else 0
-        return max(0, self._plan.processes - len(slots) + leaving)
+        return max(0, self.size - len(slots) + leaving)
 
     def due(self) -> float | None:
         """When to fill again (monotonic); None when every place is taken."""
         return self._not_before if self._vacant() else None
+
+    def resize(self, change: int) -> list[Slot]:
+        """Have so many more from now on, or fewer; gives the executors that are to leave.
+
+        Raises ValueError when none would be left.
+        """
+        if self.size + change < 1:
+            raise ValueError(f"Can't shrink pool of {self.size} by {-change}: one must be left")
+        if change > _MOST_AT_ONCE:
+            raise ValueError(f"{change} processes at once are too many: ask for {_MOST_AT_ONCE}")
+        self.size += change
+        staying = [slot for slot in self._crew.slots.values() if slot.phase is not Phase.LEAVING]
+        staying.sort(key=lambda slot: len(slot.held))  # the idle ones go first
+        return staying[: max(0, len(staying) - self.size)]
 
     def _hire(self, index: int) -> None:
         channel = self._zygote.spawn(index, self._plan.name)

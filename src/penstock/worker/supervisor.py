@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from penstock import telemetry
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from logging import Logger
 
     from penstock.plan import Listener
+    from penstock.worker.control.herald import Herald
+    from penstock.worker.control.panel import Panel
     from penstock.worker.custody import Custody
     from penstock.worker.endings import Endings
     from penstock.worker.intake import Intake
@@ -71,7 +74,9 @@ class Supervisor:
         listener: Listener,
         stop: StopSignals,
         neighbours: Callable[[], Iterable[int]],
-        announced: Callable[[Supervisor], None],
+        listen: Callable[[Sequence[str]], Listener],
+        herald: Herald,
+        panel: Callable[[Supervisor], Panel],
         clock: Clock,
         log: Logger,
     ) -> None:
@@ -83,7 +88,8 @@ class Supervisor:
         self._zygote = zygote
         self._listener = listener
         self._stop = stop
-        self._announced = announced
+        self._listen = listen
+        self._herald = herald
         self._clock = clock
         self._log = log
         self._selector = selectors.DefaultSelector()
@@ -96,17 +102,20 @@ class Supervisor:
         self._pace = policy.Pace()
         self._queues = list(plan.queues)
         self._look = True  # the broker may have work for us
-        self._rung = False  # a bell rang that may have told of an announcement
         self._tend_at = self._extend_at = self._due_at = 0.0
         self._draining_since: float | None = None
         self._cut_off = False
-        self.ran = 0
+        self.totals: Counter[str] = Counter()  # runs that ended, by task
+        self._panel = panel(self)
 
     def run(self) -> int:
         """Work until told to stop; gives the exit code. Raises ZygoteGone."""
         for source in (self._stop, self._listener, self._zygote):
             self._selector.register(source.fileno(), selectors.EVENT_READ)
+        for descriptor in self._panel.sources():
+            self._selector.register(descriptor, selectors.EVENT_READ)
         try:
+            self._panel.begin()
             self._staff.fill()
             while not self._ended():
                 self._turn()
@@ -115,6 +124,7 @@ class Supervisor:
             raise
         finally:
             self._flush()
+            self._panel.end()
             self._neighbours.close()
             self._selector.close()
         return 1 if self._cut_off else 0
@@ -127,9 +137,7 @@ class Supervisor:
         self._trade()
         self._dispatch(self._clock.monotonic())
         self._do_what_is_due(now)  # after the work, which is what somebody waits for
-        if self._rung:
-            self._rung = False
-            self._announced(self)
+        self._panel.turn(ready, now)
 
     def _ended(self) -> bool:
         return self._draining_since is not None and not self.crew.slots
@@ -138,7 +146,7 @@ class Supervisor:
         """How long nothing needs to happen."""
         if self._may_trade():
             return 0.0
-        due = [self._tend_at, self._extend_at]
+        due = [self._tend_at, self._extend_at, self._panel.due()]
         due += [at for at in (self._limits.next(), self._retiring.next()) if at is not None]
         if self._custody.resting:
             due.append(now + self._custody.resting)
@@ -160,7 +168,7 @@ class Supervisor:
             self._on_stop()
         if self._listener.fileno() in ready:
             self._listener.clear()  # before looking: a ring from now on is heard again
-            self._look = self._rung = True
+            self._look = True
             self._tend_at = min(self._tend_at, now + _TEND_AFTER_A_RING)
         if self._neighbours.died(ready):  # its messages are free at once
             self._tend_at = now
@@ -212,12 +220,14 @@ class Supervisor:
         self._limits.forget(work)
         if runtime is not None:
             self._pace.add(runtime)
-        self.ran += 1
+        self.totals[work.header.task] += 1
         return work
 
     def _on_begun(self, slot: Slot, work: Work, now: float) -> None:
         work.begun_at = now
         self._limits.watch(work, slot)
+        if self._herald.on:
+            self._herald.started(work.header.id)
 
     def _on_exit(self, slot: Slot, status: int, now: float) -> None:
         if slot.open:
@@ -289,13 +299,14 @@ class Supervisor:
     def _may_trade(self) -> bool:
         if self._custody.resting:
             return False
-        return self._custody.pending or (self._look and self._room() > 0)
+        wanted = self._look and bool(self._queues) and self._room() > 0
+        return self._custody.pending or wanted
 
     def _trade(self) -> None:
         """Settle and claim, in one round trip."""
         if self._custody.resting:
             return
-        limit = self._room() if self._look else 0
+        limit = self._room() if self._look and self._queues else 0
         if not limit and not self._custody.pending:
             return
         leases = self._custody.exchange(self._queues if limit else (), limit)
@@ -307,7 +318,7 @@ class Supervisor:
 
     def _dispatch(self, now: float) -> None:
         for work, slot in policy.assignments(self.crew, self._pace, now):
-            if not slot.channel.hand(_hand(work)):
+            if not slot.channel.hand(_hand(work, announce=self._herald.on)):
                 return  # the channel is full for the moment
             self.crew.waiting.popleft()
             slot.take(work, now)
@@ -316,13 +327,15 @@ class Supervisor:
 
     def _on_stop(self) -> None:
         stops = self._stop.count()
-        if stops and self._draining_since is None:
-            self._drain()
+        if stops:
+            self.drain()
         if stops > 1 and not self._cut_off:
             self._cut()
 
-    def _drain(self) -> None:
-        """Finish what runs, hand back the rest."""
+    def drain(self) -> None:
+        """Finish what runs, hand back the rest, end."""
+        if self._draining_since is not None:
+            return
         self._log.warning("Stopping: finishing what runs, handing back the rest.")
         now = self._draining_since = self._clock.monotonic()
         for slot in self.crew.slots.values():
@@ -358,22 +371,38 @@ class Supervisor:
         while self._custody.pending and not self._custody.resting:
             self._custody.exchange((), 0)
 
-    def revoke(self, ids: Iterable[str], *, terminate: bool) -> None:
-        """Told by an announcement: end what waits here, and what runs if ``terminate``."""
+    # --- being steered from outside --------------------------------------------------------
+
+    @property
+    def queues(self) -> Sequence[str]:
+        """The queues that are served, by name."""
+        return sorted(self._queues)
+
+    @property
+    def size(self) -> int:
+        """How many executors there should be."""
+        return self._staff.size
+
+    def revoke(self, ids: Iterable[str], *, terminate: bool) -> list[str]:
+        """End what waits here, and what runs if ``terminate``; gives the ids that were ended."""
         wanted = set(ids)
+        ended: list[str] = []
         now = self._clock.monotonic()
         for slot in list(self.crew.slots.values()):
             if any(work.header.id in wanted for work in slot.held.values()):
                 self.crew.recall(slot, now)
                 if terminate:
-                    self._terminate(slot, wanted)
+                    ended += self._terminate(slot, wanted)
         for work in self.crew.take([w for w in self.crew.waiting if w.header.id in wanted]):
             self._endings.revoked(work)
+            ended.append(work.header.id)
+        return ended
 
-    def _terminate(self, slot: Slot, wanted: set[str]) -> None:
+    def _terminate(self, slot: Slot, wanted: set[str]) -> list[str]:
         doomed = [work for work in slot.held.values() if work.header.id in wanted]
         if doomed:
             self._end_runs(slot, doomed, Verdict.TERMINATED)
+        return [work.header.id for work in doomed]
 
     def _end_runs(self, slot: Slot, works: list[Work], verdict: Verdict) -> None:
         """End runs before they end themselves, by what their executor is for."""
@@ -390,9 +419,36 @@ class Supervisor:
             self._staff.fill()
         self._look = True
 
+    def resize(self, change: int) -> None:
+        """Have so many executors more, or fewer; raises ValueError."""
+        if self._draining_since is not None:
+            raise ValueError("this worker is stopping")
+        now = self._clock.monotonic()
+        for slot in self._staff.resize(change):
+            self._retiring.leave(slot, now)
+        self._staff.fill()
+        self._look = True
 
-def _hand(work: Work) -> Hand:
-    announce = bool(work.soft_limit or work.hard_limit or work.policy.track_started)
+    def consume(self, queue: str) -> None:
+        """Serve this queue, too."""
+        self._serve([*self._queues, queue])
+
+    def cancel(self, queue: str) -> None:
+        """Claim nothing more from this queue; what was claimed is run."""
+        self._serve([name for name in self._queues if name != queue])
+
+    def _serve(self, queues: list[str]) -> None:
+        self._selector.unregister(self._listener.fileno())
+        try:
+            self._listener = self._listen(queues)
+            self._queues = queues
+        finally:
+            self._selector.register(self._listener.fileno(), selectors.EVENT_READ)
+        self._look = True
+
+
+def _hand(work: Work, *, announce: bool) -> Hand:
+    announce = bool(announce or work.soft_limit or work.hard_limit or work.policy.track_started)
     lease = work.lease
     return Hand(work.tag, lease.message, lease.attempt, announce, work.soft_limit)
 

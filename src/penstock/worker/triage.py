@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from penstock.clock import Clock
@@ -31,6 +31,7 @@ class Triage:
     tasks: Mapping[str, TaskPolicy]
     clock: Clock
     result_ttl: float | None
+    revoked_here: Container[str] = frozenset()  # ids that this worker was told not to begin
 
     def sort(self, lease: Lease) -> tuple[Header, TaskPolicy] | Settlement:
         """The header and policy to run it by, or how it ends without a run."""
@@ -39,7 +40,7 @@ class Triage:
             header = read_header(message)
         except DecodeError as error:
             return self.unreadable(lease, error)
-        if lease.revoked:
+        if lease.revoked or header.id in self.revoked_here:
             return Done(lease, self.revoked(message, lease.attempt, "revoked"))
         if message.expires_at is not None and message.expires_at <= self.clock.wall():
             return Done(lease, self.revoked(message, lease.attempt, "expired"))

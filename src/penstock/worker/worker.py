@@ -7,7 +7,7 @@ import random
 import select
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -17,13 +17,13 @@ import msgspec
 from penstock.brokers.base import Broker
 from penstock.brokers.registry import open_broker
 from penstock.clock import SYSTEM_CLOCK
-from penstock.errors import ConfigError, DecodeError, NameTaken, Unavailable, Uncertain
+from penstock.errors import ConfigError, NameTaken, Unavailable, Uncertain
 from penstock.results.registry import open_store
-from penstock.tasks.control import read_payload
 from penstock.tasks.loader import load_app
 from penstock.url import Url
 from penstock.worker.banner import banner
 from penstock.worker.channel import ExecutorChannel
+from penstock.worker.control.front import Front
 from penstock.worker.crew import Crew
 from penstock.worker.custody import Custody
 from penstock.worker.endings import Endings
@@ -42,7 +42,10 @@ from penstock.worker.zygote import Execute, run_zygote
 from penstock.worker.zygote_link import ZygoteGone, ZygoteLink
 
 if TYPE_CHECKING:
+    from penstock.plan import Listener
     from penstock.tasks.app import App
+    from penstock.worker.control.panel import Panel
+    from penstock.worker.control.site import Steered
 
 __all__ = ["run_worker"]
 
@@ -129,7 +132,9 @@ def _run_crew(
             listener=desk.listener,
             stop=stop,
             neighbours=desk.broker.neighbours,
-            announced=lambda supervisor: _heed(desk.broker, supervisor),
+            listen=desk.listen,
+            herald=desk.herald,
+            panel=desk.panel,
             clock=SYSTEM_CLOCK,
             log=LOG,
         )
@@ -151,8 +156,12 @@ def _run_solo(options: WorkerOptions, stop: StopSignals) -> int:
             custody=desk.custody,
             intake=desk.intake,
             endings=desk.endings,
+            crew=desk.crew,
             listener=desk.listener,
+            listen=desk.listen,
             stop=stop,
+            herald=desk.herald,
+            panel=desk.panel,
         )
         return solo.run()
 
@@ -184,14 +193,24 @@ class _Desk:
     def _open(self) -> None:
         clock, ttl = SYSTEM_CLOCK, self.plan.result_ttl
         self.plan = _enrolled(self.broker, self.plan)
+        self._front = Front(self.broker, self.plan, clock=clock, log=LOG)
+        self.herald = self._front.herald
         self.listener = self.broker.listen(self.plan.queues)
         self.crew = Crew()
         self.custody = Custody(
             broker=self.broker, store=self._store, ttl=self.plan.lease_time, clock=clock, log=LOG
         )
-        triage = Triage(tasks=self._manifest.tasks, clock=clock, result_ttl=ttl)
+        self._tasks = dict(self._manifest.tasks)
+        triage = Triage(
+            tasks=self._tasks, clock=clock, result_ttl=ttl, revoked_here=self._front.revoked
+        )
         self.intake = Intake(
-            custody=self.custody, triage=triage, new_tag=self.crew.new_tag, clock=clock, log=LOG
+            custody=self.custody,
+            triage=triage,
+            new_tag=self.crew.new_tag,
+            clock=clock,
+            log=LOG,
+            herald=self.herald,
         )
         self.endings = Endings(
             custody=self.custody,
@@ -199,11 +218,29 @@ class _Desk:
             crash_limit=self.plan.crash_limit,
             result_ttl=ttl,
             log=LOG,
+            herald=self.herald,
         )
         self.opened = True
         if not self._options.quiet:
             _show(self.plan, self._manifest, self.broker)
         LOG.info("%s ready.", self.plan.name)
+
+    def listen(self, queues: Sequence[str]) -> Listener:
+        """A listener for these queues in the place of the one before."""
+        listener = self.broker.listen(queues)
+        self.listener.close()
+        self.listener = listener
+        return listener
+
+    def panel(self, loop: Steered) -> Panel:
+        """What heeds requests that come from outside, for that loop."""
+        return self._front.panel(
+            loop,
+            store=self._store,
+            manifest=self._manifest,
+            tasks=self._tasks,
+            intake=self.intake,
+        )
 
     def __exit__(self, *_: object) -> None:
         if self.opened:
@@ -242,21 +279,6 @@ def _enrolled(broker: Broker, plan: WorkerPlan) -> WorkerPlan:
         else:
             return plan.with_name(name)
     raise ConfigError(f"{_MOST_NAMES} workers are named after {plan.name}: choose a name with -n")
-
-
-def _heed(broker: Broker, supervisor: Supervisor) -> None:
-    """Do what clients announced."""
-    try:
-        payloads = broker.announced()
-    except (Unavailable, Uncertain):  # when it is there again its bells ring, and we look again
-        return
-    for payload in payloads:
-        try:
-            order = read_payload(payload)
-        except DecodeError as error:
-            LOG.warning("Not understood: %s", error)
-            continue
-        supervisor.revoke(order.task_id, terminate=order.terminate)
 
 
 def _show(plan: WorkerPlan, manifest: Manifest, broker: Broker) -> None:

@@ -1,5 +1,6 @@
 -- Behind common.lua. Tells something to all who listen; news are ordered by the microsecond.
--- ARGV: prefix, now, payload, how many to keep.
+-- ARGV: prefix, now, payload, how many to keep, [channel in which to say it as well]. Gives how many
+-- heard it there.
 
 local news = OWN .. 'news'
 local time = redis.call('TIME')
@@ -9,4 +10,4 @@ if last and moment <= last then moment = last + 1 end
 local text = string.format('%.0f', moment)
 redis.call('ZADD', news, text, text .. ' ' .. ARGV[3])
 redis.call('ZREMRANGEBYRANK', news, 0, -ARGV[4] - 1)
-return text
+return ARGV[5] and redis.call('PUBLISH', ARGV[5], ARGV[3]) or 0

@@ -1,0 +1,1 @@
+"""Workers from outside: asking them, telling them, watching what they tell."""

@@ -1,0 +1,47 @@
+"""The revoked ids that this worker was told of, besides those that its broker keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from penstock.clock import Clock
+
+__all__ = ["Revoked"]
+
+_MOST = 50_000
+_KEPT = 3 * 3600.0  # seconds
+
+
+class Revoked:
+    """The latest of them, oldest first; touched by the worker's loop only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: dict[str, float] = {}
+
+    def add(self, ids: Iterable[str]) -> None:
+        """These must not begin any more."""
+        now = self._clock.monotonic()
+        for task_id in ids:
+            self._since.pop(task_id, None)
+            self._since[task_id] = now
+        self._forget(now - _KEPT)
+
+    def _forget(self, before: float) -> None:
+        while self._since:
+            oldest, since = next(iter(self._since.items()))
+            if len(self._since) <= _MOST and since > before:
+                return
+            del self._since[oldest]
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._since
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._since)
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def __repr__(self) -> str:
+        return f"Revoked({len(self)})"
