@@ -16,6 +16,7 @@ import msgspec
 
 from penstock import telemetry
 from penstock.brokers.talk import Announcing, Talk
+from penstock.errors import ConfigError
 from penstock.message import DeadLetter, Lease, Message, Settlement
 from penstock.plan import Engine, Listener, Plan, adrive, drive, together
 
@@ -142,6 +143,16 @@ class Broker(ABC):
         Without queues: an announcement only.
         """
 
+    def publish_within(self, connection: Any, messages: Sequence[Message]) -> None:
+        """Store messages on the caller's connection: they are there once its transaction commits.
+
+        Raises ConfigError by a broker that is in no database, or for another kind of connection.
+        """
+        raise ConfigError(
+            f"{self.describe() or type(self).__name__} takes part in no transaction: delay_in is "
+            "for a broker in the database that you write to, postgresql:// or sqlite://"
+        )
+
     # --- the same, awaiting --------------------------------------------------------------
 
     async def apublish(self, messages: Sequence[Message]) -> None:
@@ -161,6 +172,10 @@ class Broker(ABC):
     async def asettle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
         """Awaiting twin of :meth:`settle`."""
         raise NotImplementedError
+
+    async def apublish_within(self, connection: Any, messages: Sequence[Message]) -> None:
+        """Awaiting twin of :meth:`publish_within`."""
+        self.publish_within(connection, messages)
 
     # --- looking at things (capabilities.inspects) ---------------------------------------
 

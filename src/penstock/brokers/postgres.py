@@ -23,6 +23,7 @@ from penstock.brokers.postgres_looking import PostgresLooking
 from penstock.brokers.postgres_promise import ASKED, promise
 from penstock.brokers.postgres_settling import settled
 from penstock.brokers.postgres_statements import SQL, copy_rows, message_arrays
+from penstock.brokers.postgres_within import apublish_within, publish_within
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.pending import Pending
 from penstock.engines.postgres import PostgresServer
@@ -145,6 +146,12 @@ class PostgresBroker(PostgresLooking):
     def _forget_done(self, batch: Batch, messages: Sequence[Message]) -> None:
         keys = [message.key for message in messages]
         batch.call(SQL.forget_done, lowest=min(keys), highest=max(keys))
+
+    def publish_within(self, connection: Any, messages: Sequence[Message]) -> None:
+        publish_within(self.engine, connection, messages, self._clock.wall())
+
+    async def apublish_within(self, connection: Any, messages: Sequence[Message]) -> None:
+        await apublish_within(self.engine, connection, messages, self._clock.wall())
 
     # --- claiming ------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from penstock.brokers.base import Capabilities, WorkerEntry
 from penstock.brokers.sqlite_claim import SQL, Row, fair_shares, in_turn, settle
 from penstock.brokers.sqlite_holders import Holder, Me
 from penstock.brokers.sqlite_looking import WORK, SqliteLooking
+from penstock.brokers.sqlite_within import publish_within
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.processes import Fate
 from penstock.engines.rows import changed, insert
@@ -108,6 +109,9 @@ class SqliteBroker(SqliteLooking):
             seen_early=True,
             rings=(WORK,),
         )
+
+    def publish_within(self, connection: Any, messages: Sequence[Message]) -> None:
+        publish_within(self.engine, connection, messages, self._clock.wall(), (WORK,))
 
     def _lease(
         self, queues: Sequence[str], limit: int, ttl: float, wait: float

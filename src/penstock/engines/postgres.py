@@ -168,7 +168,7 @@ class PostgresServer:
     def _run(self, exchange: Exchange) -> Any:
         batch = Batch()
         value = exchange.run(batch)
-        rings = self._rings(exchange.rings) if exchange.rings else ()
+        rings = self.rings(exchange.rings) if exchange.rings else ()
         durable = exchange.durable or not exchange.writes  # a read commits nothing
         for attempt in range(_ATTEMPTS):
             line = self._borrow()
@@ -189,7 +189,7 @@ class PostgresServer:
                 return resolved(value, replies)
         raise AssertionError  # the last attempt raises or returns
 
-    def _rings(self, bells: Iterable[str]) -> list[Ring]:
+    def rings(self, bells: Iterable[str]) -> list[Ring]:
         """What to tell, in as few notifications as they fit into."""
         kinds: dict[str, list[str]] = {}
         for bell in dict.fromkeys(bells):

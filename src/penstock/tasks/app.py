@@ -181,6 +181,16 @@ class App:
             await apublish(self.broker, messages, timeout=timeout, clock=self.clock)
             self._published(messages)
 
+    def publish_within(self, connection: Any, messages: Sequence[Message]) -> None:
+        """Store messages when the transaction of somebody's connection commits."""
+        self.broker.publish_within(connection, messages)
+        self._published(messages)
+
+    async def apublish_within(self, connection: Any, messages: Sequence[Message]) -> None:
+        """Awaiting twin of :meth:`publish_within`."""
+        await self.broker.apublish_within(connection, messages)
+        self._published(messages)
+
     def _published(self, messages: Sequence[Message]) -> None:
         frame = running()
         if frame is not None:

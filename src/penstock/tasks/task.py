@@ -83,6 +83,29 @@ class Task(Generic[P, R]):
         """Awaiting twin of :meth:`delay`."""
         return await self._asend(args, kwargs)
 
+    def delay_in(self, connection: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """Send a call within a transaction of one's own: it exists exactly if that commits.
+
+        For a broker in the same database: on PostgreSQL a psycopg connection, or a connection or
+        session of SQLAlchemy; on SQLite an apsw connection. The result is pending until the
+        commit. Raises ConfigError for anything else.
+        """
+        if self.app.conf.task_always_eager:
+            return self._send(args, kwargs)
+        message = self._message(args, kwargs, None)
+        self.app.publish_within(connection, (message,))
+        return self._sent(message, None)
+
+    async def adelay_in(
+        self, connection: Any, /, *args: P.args, **kwargs: P.kwargs
+    ) -> AsyncResult[R]:
+        """Awaiting twin of :meth:`delay_in`, which also takes connections for coroutines."""
+        if self.app.conf.task_always_eager:
+            return await self._asend(args, kwargs)
+        message = self._message(args, kwargs, None)
+        await self.app.apublish_within(connection, (message,))
+        return self._sent(message, None)
+
     def apply_async(
         self,
         args: Sequence[Any] = (),

@@ -26,3 +26,16 @@ FROM STDIN (FORMAT binary);
 -- before the commit, for it may have been settled while the rows were on their way.
 DELETE FROM penstock.message AS m USING penstock.done AS d
 WHERE d.key BETWEEN :lowest AND :highest AND m.key = d.key;
+
+-- name: publish_one
+-- Takes the values of one message, on the caller's own connection: it is there when the caller's
+-- transaction commits, and never otherwise.
+INSERT INTO penstock.message
+    (key, id, queue, state, priority, since, ready_at, due, expires_at, headers, properties, body)
+VALUES (:key, :id, :queue, :state, :priority, :since, :ready_at, :due, :expires_at, :headers,
+    :properties, :body)
+ON CONFLICT (key) DO NOTHING;
+
+-- name: ring
+-- Heard when that transaction commits.
+SELECT pg_notify(:channel, :told);

@@ -1,5 +1,10 @@
 -- Messages come in.
 
+-- name: touch
+-- Changes nothing that anybody reads: bells ring for what changed something.
+INSERT INTO meta (name, value) VALUES ('touched', '')
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
 -- name: publish
 -- Takes key, id, queue, state (0 ready, 1 delayed), priority, since, ready_at, expires_at, headers,
 -- properties, body. A key that is there, or was settled lately, stores nothing: that makes a
