@@ -2,6 +2,7 @@
 
 import pytest
 
+from mariadb_server import MariadbServer
 from postgres_server import PostgresServer
 from servers import MemcachedServer, RedisServer
 
@@ -48,3 +49,18 @@ def postgres_url(postgres_server):
     """The URL of a schema that is new; penstock makes its tables on first use."""
     postgres_server.ensure()
     return postgres_server.url(schema=postgres_server.fresh())
+
+
+@pytest.fixture(scope="session")
+def mariadb_server():
+    """A MariaDB server; a test that kills it need not bring it back."""
+    with MariadbServer() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server):
+    """The URL of a database of MariaDB without tables."""
+    mariadb_server.ensure()
+    mariadb_server.empty()
+    return mariadb_server.url()

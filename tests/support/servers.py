@@ -21,7 +21,15 @@ import pytest
 
 from programs import Program
 
-__all__ = ["MemcachedServer", "RedisServer", "Server", "ServerFailed", "absent", "path_of"]
+__all__ = [
+    "MariadbServer",
+    "MemcachedServer",
+    "RedisServer",
+    "Server",
+    "ServerFailed",
+    "absent",
+    "path_of",
+]
 
 SECONDS_TO_START = 20.0
 SECONDS_TO_STOP = 10.0

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.engines.blocking import BlockingEngine
 from penstock.engines.sql_ears import Ears
-from penstock.engines.sql_errors import is_worth_repeating, translated
+from penstock.engines.sql_errors import is_of_the_tables, is_worth_repeating, translated
 from penstock.engines.sql_tables import Tables, prepared
 from penstock.engines.sqlite import SqliteFile
 from penstock.engines.sqlite_file import check_folder, is_ours
@@ -39,7 +41,8 @@ _DRIVERS = {
     "db+mariadb+pymysql": ("mariadb+pymysql", "pymysql"),
     "db+sqlite": ("sqlite", ""),
 }
-_TRIES = 12  # of a transaction that loses races
+_TRIES = 20  # of a transaction that loses races
+_AFTER_A_LOST_RACE = 0.02  # seconds, at most
 _CONNECT_TIMEOUT = 5  # seconds
 _REPLY_TIMEOUT = 30
 _MOST_CONNECTIONS = 16
@@ -98,7 +101,7 @@ class SqlDatabase(BlockingEngine):
     def run(self, exchange: Exchange) -> Any:
         from sqlalchemy import exc
 
-        lost = False
+        lost = looked_anew = False
         for left in reversed(range(_TRIES)):
             committing = False
             try:
@@ -110,9 +113,13 @@ class SqlDatabase(BlockingEngine):
                     return reply
             except exc.DBAPIError as error:
                 if is_worth_repeating(error) and left:
+                    time.sleep(random.uniform(0.0, _AFTER_A_LOST_RACE))  # or they meet again
                     continue
                 if error.connection_invalidated and not lost:
                     lost = True  # it was from before a restart, and so are the idle ones
+                    continue
+                if is_of_the_tables(error) and not looked_anew:
+                    looked_anew, self._tables = True, None  # dropped or altered meanwhile
                     continue
                 if committing and error.connection_invalidated:
                     raise Uncertain(f"the connection to {self.url} was lost in a commit") from error

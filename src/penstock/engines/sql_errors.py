@@ -12,7 +12,7 @@ from penstock.errors import BrokerError, ConfigError, EncodeError, PenstockError
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-__all__ = ["is_worth_repeating", "translated"]
+__all__ = ["is_of_the_tables", "is_worth_repeating", "translated"]
 
 # A number or code of the database, or a part of its text -> (error, what helps).
 # Unavailable: surely nothing was done.
@@ -76,16 +76,23 @@ _REPEAT = ("1213", "1205", "1020", "1062", "40001", "40P01", "23505", "55P03", "
 
 def _code(error: sa.exc.DBAPIError) -> str:
     """The database's own number or code of an error; empty where it gives none."""
-    state = getattr(error.orig, "sqlstate", None)
     args = getattr(error.orig, "args", ())
-    if state:
-        return str(state)
-    return str(args[0]) if args and isinstance(args[0], int) else ""
+    if args and isinstance(args[0], int):
+        return str(args[0])
+    return str(getattr(error.orig, "sqlstate", None) or "")
 
 
 def is_worth_repeating(error: sa.exc.DBAPIError) -> bool:
     """True when the transaction was rolled back for the sake of another one."""
     return _code(error) in _REPEAT or any(part in str(error.orig) for part in _REPEAT[-1:])
+
+
+def is_of_the_tables(error: sa.exc.DBAPIError) -> bool:
+    """True when a table or column is not there (any more)."""
+    parts = ("no such table", "no such column", "no column named")
+    return _code(error) in {"1146", "1054", "42P01", "42703"} or any(
+        part in str(error.orig) for part in parts
+    )
 
 
 def translated(error: sa.exc.DBAPIError, where: object) -> PenstockError:

@@ -255,7 +255,10 @@ def _insert(at: Transaction, table: sa.Table) -> Any:
 def _unless_there(at: Transaction, table: sa.Table, rows: list[dict[str, Any]]) -> Any:
     insert = _insert(at, table).values(rows)
     if at.kind in {"mysql", "mariadb"}:
-        return insert.prefix_with("IGNORE")
+        # Not IGNORE: that locks a row that is there for reading, and two who then both want to
+        # write it are a deadlock.
+        (first, *_) = table.primary_key.columns
+        return insert.on_duplicate_key_update({first.name: first})
     return insert.on_conflict_do_nothing()
 
 
