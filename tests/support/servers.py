@@ -22,7 +22,6 @@ import pytest
 from programs import Program
 
 __all__ = [
-    "MariadbServer",
     "MemcachedServer",
     "RedisServer",
     "Server",
