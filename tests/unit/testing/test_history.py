@@ -1,0 +1,316 @@
+"""The checker itself: a history without fault passes, and each planted fault is found."""
+
+import os
+import threading
+
+import pytest
+
+from penstock.testing.history import Recorder, Rules, judge, read
+
+MS = 1_000_000
+EXECUTOR, ZYGOTE, SUPERVISOR = 101, 11, 1
+OTHER, OTHER_SUPERVISOR = 202, 2
+
+
+class Told:
+    """A history in the making: each word takes the moment (ms) at which it happened."""
+
+    def __init__(self, **setup):
+        self.events = []
+        self.note(0, "setup", **{"lease": 3.0, "crash_limit": 3, **setup})
+        self.note(0, "up", pid=EXECUTOR, zygote=ZYGOTE, supervisor=SUPERVISOR)
+        self.note(0, "up", pid=OTHER, zygote=22, supervisor=OTHER_SUPERVISOR)
+
+    def note(self, at, op, **fields):
+        self.events.append({"at": at * MS + 1, "pid": 0, "op": op, **fields})
+        return self
+
+    def sent(self, at=1, task="a", phase="ok", **wishes):
+        self.note(at, "send", phase="invoke", id=task, **wishes)
+        return self.note(at, "send", phase=phase, id=task) if phase else self
+
+    def ran(self, start, end=None, task="a", pid=EXECUTOR, run=None, **more):
+        run = run or f"{pid}-{start}"
+        self.note(start, "start", id=task, run=run, pid=pid, **more)
+        return self.note(end, "end", id=task, run=run, pid=pid) if end is not None else self
+
+    def got(self, at, run, task="a", good=True, **more):
+        return self.note(at, "result", id=task, run=run, good=good, **more)
+
+    def killed(self, at, *pids, kind="executor"):
+        return self.note(at, "fault", kind=kind, pids=pids)
+
+    def during(self, begin, end, kind, *pids):
+        self.note(begin, "fault", kind=kind, pids=pids, key=(kind, begin), phase="begin")
+        return self.note(end, "fault", kind=kind, key=(kind, begin), phase="end")
+
+    def broken(self, **rules):
+        return dict(judge(self.events, Rules(**rules)).broken)
+
+
+def test_a_plain_run_is_clean():
+    told = Told().sent().ran(2, 3).got(4, "101-2")
+    report = judge(told.events)
+    assert report.clean
+    assert report.counts["acknowledged"] == report.counts["runs"] == 1
+    assert list(report.lines())[-1].startswith("nothing broken; at 95 % fewer than 3.0e+00")
+
+
+# --- lost, phantom, again after the end ------------------------------------------------------
+
+
+def test_acknowledged_and_never_run_is_lost():
+    assert Told().sent().broken() == {"lost": 1}
+
+
+def test_run_to_its_end_and_never_recorded_is_lost():
+    assert Told().sent().ran(2, 3).broken() == {"lost": 1}
+
+
+@pytest.mark.parametrize("phase", ["info", None, "fail"])
+def test_what_was_not_acknowledged_may_be_lost(phase):
+    assert Told().sent(phase=phase).broken() == {}
+
+
+@pytest.mark.parametrize("phase", ["info", None])
+def test_what_may_have_been_stored_may_run(phase):
+    assert Told().sent(phase=phase).ran(2, 3).got(4, "101-2").broken() == {}
+
+
+def test_what_nobody_sent_is_a_phantom():
+    assert Told().ran(2, 3).got(4, "101-2").broken() == {"phantom": 1}
+
+
+def test_what_was_surely_not_stored_must_not_run():
+    assert Told().sent(phase="fail").ran(2, 3).got(4, "101-2").broken() == {"phantom": 1}
+
+
+def test_a_run_after_the_result_was_seen():
+    told = Told().sent().ran(2, 3).got(4, "101-2").killed(5, EXECUTOR).ran(6, 7)
+    assert told.broken()["rerun after settlement"] == 1
+
+
+# --- twice -----------------------------------------------------------------------------------
+
+
+def twice(between=lambda told: told, **setup):
+    told = Told(**setup).sent().ran(10)
+    between(told)
+    return told.ran(5000, 5001, pid=OTHER).got(5002, "202-5000")
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda told: told.killed(20, EXECUTOR),
+        lambda told: told.killed(20, SUPERVISOR, kind="worker"),
+        lambda told: told.killed(20, ZYGOTE, kind="zygote"),
+        lambda told: told.killed(20, SUPERVISOR, kind="term"),
+        lambda told: told.during(20, 3020, "stop", SUPERVISOR),
+        lambda told: told.during(20, 3020, "cut"),
+        lambda told: told.during(20, 3020, "server"),
+    ],
+)
+def test_a_second_run_with_a_cause(between):
+    told = twice(between)
+    assert told.broken() == {}
+    assert judge(told.events).counts["run twice with a cause"] == 1
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda told: told,
+        lambda told: told.killed(20, OTHER),
+        lambda told: told.killed(6000, EXECUTOR),
+        lambda told: told.during(20, 1000, "stop", SUPERVISOR),  # shorter than the lease
+        lambda told: told.during(20, 3020, "stop", OTHER_SUPERVISOR),
+        lambda told: told.during(20, 1000, "cut"),
+        lambda told: told.during(5500, 9000, "cut"),
+    ],
+)
+def test_a_second_run_without_a_cause(between):
+    assert twice(between).broken() == {"unexplained duplicate": 1}
+
+
+def test_where_the_connection_is_the_lease_a_short_cut_is_a_cause():
+    told = twice(lambda told: told.during(20, 30, "cut"), custody="connection")
+    assert told.broken() == {}
+
+
+def test_a_kill_long_after_the_end_is_no_cause():
+    told = Told().sent().ran(10, 20).killed(3000, EXECUTOR)
+    told.ran(3100, 3101, pid=OTHER).got(3102, "202-3100")
+    assert told.broken() == {"unexplained duplicate": 1}
+
+
+def test_unless_the_broker_was_away_and_it_could_not_be_settled():
+    told = Told().sent().ran(10, 20).during(15, 2900, "server").killed(3000, EXECUTOR)
+    told.ran(3100, 3101, pid=OTHER).got(3102, "202-3100")
+    assert told.broken() == {}
+
+
+def test_a_retry_is_no_duplicate():
+    told = Told().sent().ran(10, 20).ran(30, 40, retry=1).got(50, "101-30")
+    assert told.broken() == {}
+
+
+# --- at once, stale, wrong -------------------------------------------------------------------
+
+
+def test_an_executor_that_outlives_its_supervisor():
+    told = Told().sent().ran(10, 4000).killed(20, SUPERVISOR, kind="worker")
+    told.ran(100, 200, pid=OTHER).got(300, "202-100")
+    assert told.broken() == {"overlap": 1}
+
+
+def test_two_at_once_after_a_lost_lease_are_allowed():
+    told = Told().sent().ran(10, 5000).during(20, 4900, "stop", SUPERVISOR)
+    told.ran(3500, 3600, pid=OTHER).got(3700, "202-3500")
+    assert told.broken() == {}
+
+
+def test_the_result_of_one_that_had_lost_its_lease():
+    told = Told().sent().ran(10, 5000).during(20, 4900, "stop", SUPERVISOR)
+    told.ran(3500, 3600, pid=OTHER).got(5100, "101-10")
+    assert told.broken() == {"stale write": 1}
+
+
+def test_a_wrong_result():
+    assert Told().sent().ran(2, 3).got(4, "101-2", good=False).broken() == {"wrong result": 1}
+
+
+def test_a_result_that_changes():
+    told = Told().sent().ran(10, 20).killed(15, EXECUTOR).ran(30, 40, pid=OTHER)
+    assert told.got(50, "202-30").got(60, "101-10").broken()["changed result"] == 1
+
+
+def test_a_state_that_goes_back():
+    told = Told().sent().ran(2, 3).got(4, "101-2")
+    told.note(5, "state", id="a", state="SUCCESS").note(6, "state", id="a", state="STARTED")
+    assert told.broken() == {"state went back": 1}
+
+
+# --- order, dead letters, time ---------------------------------------------------------------
+
+
+def lane(*starts):
+    told = Told()
+    for seq in range(len(starts)):
+        told.sent(1 + seq, task=str(seq), lane="x", seq=seq)
+    for seq, (start, attempt) in enumerate(starts):
+        told.ran(start, start + 1, task=str(seq), attempt=attempt)
+        told.got(start + 2, f"101-{start}", task=str(seq))
+    return told
+
+
+def test_first_deliveries_keep_their_order():
+    assert lane((10, 1), (20, 1), (30, 1)).broken() == {}
+    assert lane((10, 1), (30, 1), (20, 1)).broken() == {"order": 1}
+
+
+def test_a_redelivery_may_overtake():
+    assert lane((10, 1), (30, 2), (20, 1)).broken() == {}
+
+
+def poisoned(runs, reason="its executor died"):
+    told = Told().sent(poison=True)
+    for number in range(runs):
+        told.ran(10 + number)
+    return told.note(90, "dead", id="a", reason=reason)
+
+
+def test_poison_is_set_aside_at_its_limit():
+    assert poisoned(3).broken() == {}
+    assert poisoned(4).broken() == {"poison": 1}
+    assert poisoned(3, reason="").broken() == {"dead letter": 1}
+
+
+def test_poison_that_goes_round_for_ever():
+    assert Told().sent(poison=True).ran(1).ran(2).broken()["poison"] == 1
+
+
+def test_an_innocent_set_aside():
+    told = Told().sent().ran(2).note(5, "dead", id="a", reason="its executor died")
+    assert told.broken() == {"dead letter": 1}
+
+
+def test_a_start_before_its_time():
+    told = Told().sent(due=100.0).ran(2, 3, wall=99.0).got(4, "101-2")
+    assert told.broken() == {"early": 1}
+
+
+def test_silence_while_work_waits():
+    told = Told().sent().ran(20_000, 20_001).got(20_002, "101-20000")
+    assert told.broken() == {"silence": 1}
+    assert told.broken(silence=None) == {}
+
+
+def test_silence_while_the_broker_is_away_or_one_task_runs_long():
+    away = Told().sent().during(2, 19_000, "server").ran(20_000, 20_001).got(20_002, "101-20000")
+    assert away.broken() == {}
+    assert Told().sent().ran(2, 30_000).got(30_001, "101-2").broken() == {}
+
+
+# --- growth, findings, recovery --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("what", "step"), [("rss", 40_000), ("fds", 10), ("threads", 5)])
+def test_a_process_that_grows(what, step):
+    told = Told()
+    for number in range(9):
+        sample = {"rss": 50_000, "fds": 20, "threads": 1}
+        told.note(number, "sample", of=SUPERVISOR, role="supervisor", **sample)
+        told.events[-1][what] += number * step
+    assert told.broken() == {"leak": 1}
+
+
+def test_what_another_instrument_found():
+    told = Told().note(1, "finding", check="integrity", ok=True)
+    assert told.broken() == {}
+    assert told.note(2, "finding", check="integrity", ok=False, text="page 7").broken() == {
+        "integrity": 1
+    }
+
+
+def test_how_fast_things_come_back():
+    told = twice(lambda told: told.killed(4000, EXECUTOR))
+    told.note(4250, "up", pid=103, zygote=ZYGOTE, supervisor=SUPERVISOR)
+    report = judge(told.events)
+    assert report.p("executor", 99) == pytest.approx(1.0)
+    assert report.p("slot", 50) == pytest.approx(0.25)
+    assert report.p("worker", 50) is None
+    assert told.broken(executor_rerun_p99=0.5) == {"too slow": 1}
+    assert told.broken(slot_p99=0.3) == {}
+
+
+def test_how_fast_a_server_is_used_again():
+    told = Told().sent().during(1, 100, "server").ran(350, 351).got(352, "101-350")
+    assert judge(told.events).p("server", 50) == pytest.approx(0.25)
+    assert told.broken(server_back_p99=0.2) == {"too slow": 1}
+
+
+# --- the file --------------------------------------------------------------------------------
+
+
+def test_many_writers_leave_whole_lines(tmp_path):
+    recorder = Recorder(tmp_path / "history")
+
+    def write(number):
+        for place in range(200):
+            recorder.note("state", id=f"{number}-{place}", state="x" * 100)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    recorder.close()
+    events = list(read(tmp_path / "history"))
+    assert len({event["id"] for event in events}) == 800
+    assert {event["pid"] for event in events} == {os.getpid()}
+
+
+def test_a_line_that_was_cut_off_is_left_out(tmp_path):
+    (tmp_path / "history").write_bytes(b'{"at": 1, "op": "setup"}\n{"at": 2, "o')
+    assert [event["at"] for event in read(tmp_path / "history")] == [1]
