@@ -84,11 +84,11 @@ simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make
 	@$(BIN)/python -m penstock.testing.simulation --seeds $(SEEDS) --broker sqlite
 
 .PHONY: faults
-faults: $(VENV)/.test $(VENV)/.servers ## queues under 1,000 SIGKILLs, workers under 300 + 30, and what was left
-	@$(BIN)/pytest tests/faults $(PYTEST)
+faults: $(VENV)/.test $(VENV)/.servers ## every crash point, queues under 1,000 SIGKILLs, a storm over each broker
+	@CRASH_POINTS=all $(BIN)/pytest tests/faults $(PYTEST)
 	@$(BIN)/python tests/support/queue_storm.py --kills 1000
-	@$(BIN)/python tests/support/storm.py --executors 300 --workers 30 --tasks 12000
-	@$(BIN)/python tests/support/storm.py --executors 300 --workers 30 --tasks 12000 --redis
+	@$(BIN)/python tests/support/storm.py --broker sqlite --tasks 20000 --kill executor=180 worker=25 zygote=12 client=6 term=8 stop=6
+	@$(BIN)/python tests/support/storm.py --broker redis --tasks 20000 --kill executor=180 worker=25 zygote=12 client=6 term=8 stop=6 server=10 cut=100
 
 # Hypothesis marks each of its tests; here they get more examples and no time limit.
 .PHONY: fuzz

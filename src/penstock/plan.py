@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from penstock.crashpoints import reached
+
 __all__ = [
     "Command",
     "Engine",
@@ -105,11 +107,13 @@ def drive(plan: Plan[R], engine: Engine) -> R:
     try:
         command = next(plan)
         while True:
+            reached(command, "asked")
             try:
                 reply = engine.execute(command)
             except Exception as error:  # noqa: BLE001 - handed to the plan, which may mend it
                 command = plan.throw(error)
             else:
+                reached(command, "done")
                 command = plan.send(reply)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
@@ -122,11 +126,13 @@ async def adrive(plan: Plan[R], engine: Engine) -> R:
     try:
         command = next(plan)
         while True:
+            reached(command, "asked")
             try:
                 reply = await engine.aexecute(command)
             except Exception as error:  # noqa: BLE001 - handed to the plan, which may mend it
                 command = plan.throw(error)
             else:
+                reached(command, "done")
                 command = plan.send(reply)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]

@@ -1,22 +1,22 @@
-"""A slice of the kill storm: `python tests/support/storm.py` runs the whole of it."""
+"""A slice of the storm: `make faults` has the whole of it, `make faults-long` days of it."""
 
 import pytest
 
-from storm import Storm, percentile
+from penstock.testing.history import Rules
+from storm import Plan, Storm
+from storm_sites import SITES
 
-
-@pytest.fixture(params=["sqlite", "redis"])
-def _broker(request, monkeypatch):
-    if request.param == "redis":
-        monkeypatch.setenv("STORM_URL", request.getfixturevalue("redis_url"))
+FAULTS = {"executor": 20, "worker": 3, "zygote": 2, "client": 1, "term": 1, "stop": 1}
+SERVER = {"server": 2, "cut": 8}
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.usefixtures("_broker")
-def test_nothing_is_lost_nor_run_after_it_was_settled(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    verdict = Storm(tmp_path, executors=30, workers=4, tasks=1_500, seed=7).run()
-    assert verdict.clean(), (verdict, list(verdict.lines()))
-    assert verdict.executors_killed == 30
-    assert verdict.workers_killed == 4
-    assert percentile(verdict.worker_reruns or [0], 99) < 2.0
+@pytest.mark.parametrize("broker", list(SITES))
+def test_every_promise_is_kept_under_faults(broker, tmp_path):
+    faults = FAULTS | (SERVER if broker != "sqlite" else {})
+    rules = Rules(executor_rerun_p99=1.0, worker_rerun_p99=3.0, server_back_p99=5.0)
+    report = Storm(tmp_path, Plan(broker, 1_200, faults, seed=7, rules=rules)).run()
+    assert report.clean, "\n".join(report.lines())
+    assert report.faults["executor"] == FAULTS["executor"]
+    assert report.faults["worker"] == FAULTS["worker"]
+    assert report.counts["acknowledged"] > 600

@@ -1,266 +1,248 @@
-"""A kill storm over real workers, and what their tasks' own journal says about it.
+"""A storm over real workers, clients and servers, and what their history proves.
 
-Executors and whole workers get SIGKILL at random moments under load; new workers are started in
-the place of dead ones; at the end everything is drained. The verdict comes from three sources
-outside the system: the tasks' journal, the storm's own list of kills, and what clients were told.
+Executors, whole workers, zygotes, clients and servers get SIGKILL at random moments under load,
+lines are cut, workers are stopped for longer than their lease; new ones take the places of the
+dead. At the end everything is healed and drained, a fresh client reads every result, and the
+checker judges the history.
 
-    python tests/support/storm.py --executors 300 --workers 30 [--tasks 20000] [--seed 1] [--redis]
+    python tests/support/storm.py --broker redis --tasks 20000 --kill executor=200 worker=20
 """
 
 import argparse
 import contextlib
 import dataclasses
-import importlib.util
-import itertools
+import json
 import os
 import random
+import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
 from pathlib import Path
 
+from penstock.testing.history import Recorder, Rules, judge, read
+from storm_fleet import Fleet
+from storm_sites import SITES, site
+
 HERE = Path(__file__).parent
-SLOTS = 2  # executors of each worker
-CALM = 60.0  # seconds without progress that mean it hangs
+FAULTS = ("executor", "worker", "zygote", "client", "term", "stop", "server", "cut")
 
 
-@dataclasses.dataclass
-class Verdict:
-    """What the journal proves. Times are seconds."""
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How strong a storm is, and how long."""
 
-    tasks: int = 0
-    runs: int = 0
-    executors_killed: int = 0
-    workers_killed: int = 0
-    lost: list = dataclasses.field(default_factory=list)
-    wrong: list = dataclasses.field(default_factory=list)
-    after_settlement: list = dataclasses.field(default_factory=list)
-    unexplained: list = dataclasses.field(default_factory=list)
-    explained: int = 0
-    executor_reruns: list = dataclasses.field(default_factory=list)
-    worker_reruns: list = dataclasses.field(default_factory=list)
+    broker: str = "sqlite"
+    tasks: int = 2000
+    faults: dict = dataclasses.field(default_factory=dict)  # kind -> how many
+    workers: int = 2
+    slots: int = 2  # executors of each
+    clients: int = 2
+    lease: float = 3.0
+    pause: float = 0.06  # mean seconds between faults
+    patience: float = 60.0  # seconds a client waits for one result
+    seed: int = 1
+    settings: dict = dataclasses.field(default_factory=dict)  # of the app
+    environment: dict = dataclasses.field(default_factory=dict)
+    rules: Rules = dataclasses.field(default_factory=Rules)
 
-    def clean(self):
-        return not (self.lost or self.wrong or self.after_settlement or self.unexplained)
-
-    def lines(self):
-        yield f"tasks {self.tasks}  runs {self.runs}"
-        yield f"killed: executors {self.executors_killed}, workers {self.workers_killed}"
-        yield (
-            f"lost {len(self.lost)}  wrong results {len(self.wrong)}  "
-            f"rerun after settlement {len(self.after_settlement)}  "
-            f"run twice: explained {self.explained}, unexplained {len(self.unexplained)}"
-        )
-        for what, times in (("executor", self.executor_reruns), ("worker", self.worker_reruns)):
-            if times:
-                p50, p99 = percentile(times, 50), percentile(times, 99)
-                yield (
-                    f"{what} killed to its task running again ({len(times)} times): "
-                    f"p50 {p50:.3f} s, p99 {p99:.3f} s, max {max(times):.3f} s"
-                )
-
-
-def percentile(values, percent):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+    def command(self):
+        """The command line that repeats it."""
+        kills = [f"{kind}={count}" for kind, count in self.faults.items()]
+        words = [
+            "python", "tests/support/storm.py", "--broker", self.broker, "--seed", self.seed,
+            "--tasks", self.tasks, "--lease", self.lease, "--kill", *kills,
+        ]  # fmt: skip
+        return shlex.join(map(str, words))
 
 
 class Storm:
     """One storm in one folder."""
 
-    def __init__(self, folder, *, executors, workers, tasks, seed=None):
+    FLEET = Fleet
+    TASKS = "storm_tasks.py"
+
+    def __init__(self, folder, plan):
         self.folder = Path(folder)
-        self.random = random.Random(seed)
-        self.executor_kills, self.worker_kills, self.count = executors, workers, tasks
-        self.fleet = []
-        self.killed = {}  # pid -> monotonic ns
-        self.settled = {}  # number -> monotonic ns when a client had its result
-        self.verdict = Verdict(tasks=tasks)
+        self.plan = plan
+        self.dice = random.Random(plan.seed)
+        self.history = Recorder(self.folder / "history")
+        self.secret = f"canary-{self.dice.getrandbits(60):x}"
+        self.over = threading.Event()
+        self.pauses = []
 
     def run(self):
-        shutil.copy(HERE / "storm_tasks.py", self.folder)
-        os.chdir(self.folder)
-        spec = importlib.util.spec_from_file_location("storm_tasks", "storm_tasks.py")
-        self.module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.module)
-        try:
-            for _ in range(2):
-                self.start_worker()
-            self.load()
-        finally:
-            for worker in self.fleet:
-                with contextlib.suppress(ProcessLookupError):
-                    worker.kill()
-                worker.wait()
-        self.judge()
-        self.module.app.close()
-        return self.verdict
-
-    def start_worker(self):
-        number = len(self.fleet)
-        command = [
-            sys.executable, "-m", "penstock", "-A", "storm_tasks",
-            "worker", "-q", "-c", str(SLOTS), "-n", f"w{number}",
-        ]  # fmt: skip
-        with (self.folder / f"worker-{number}.log").open("w") as log:
-            self.fleet.append(
-                subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        """Rage, heal, drain, judge; gives the report."""
+        shutil.copy(HERE / self.TASKS, self.folder)
+        plan = self.plan
+        with site(plan.broker, self.folder) as self.site:
+            self.history.note("setup", lease=plan.lease, custody=self.site.custody, **self.setup())
+            self.fleet = self.FLEET(
+                self.folder, history=self.history, environment=self.environment(), slots=plan.slots
             )
+            try:
+                self.rage()
+                self.fleet.finish(plan.patience)
+                self.look()
+            finally:
+                self.over.set()
+                self.fleet.destroy()
+        return self.verdict()
 
-    def load(self):
-        sender = threading.Thread(target=self.send)
-        watcher = threading.Thread(target=self.watch)
-        sender.start()
-        killer = threading.Thread(target=self.kill_all)
-        killer.start()
-        watcher.start()
-        sender.join()
-        killer.join()
-        watcher.join()
+    def setup(self):
+        return {"crash_limit": int(self.plan.environment.get("STORM_CRASH_LIMIT", "1000"))}
 
-    def send(self):
-        """Keep a backlog: acknowledged means that it counts."""
-        self.results = {}
-        for number in range(self.count):
-            seconds = self.random.choice((0.0, 0.001, 0.005, 0.02))
-            self.results[number] = self.module.work.delay(number, seconds)
+    def environment(self):
+        return {
+            "STORM_URL": self.site.url,
+            "STORM_HISTORY": str(self.folder / "history"),
+            "STORM_LEASE": str(self.plan.lease),
+            "STORM_SECRET": self.secret,
+            "STORM_PATIENCE": str(self.plan.patience),
+            "STORM_SETTINGS": json.dumps(self.plan.settings),
+            **self.plan.environment,
+        }
 
-    def watch(self):
-        """Be the client: note when each result came, and that it is the right one."""
-        for number in range(self.count):
-            while number not in self.results:
-                time.sleep(0.001)  # the sender is a thread of this test, a little ahead
-            value = self.results[number].get(timeout=CALM)
-            self.settled[number] = time.monotonic_ns()
-            if value != number:
-                self.verdict.wrong.append((number, value))
+    def rage(self):
+        plan = self.plan
+        for _ in range(plan.workers):
+            self.fleet.start_worker()
+        share = plan.tasks // plan.clients
+        for number in range(plan.clients):
+            self.fleet.start_client(f"c{number}", share, plan.seed + number)
+        sampler = threading.Thread(target=self.sample)
+        sampler.start()
+        self.strike_all()
+        for pause in self.pauses:
+            pause.join()
+        for client in self.fleet.clients:
+            client.wait()
+        self.over.set()
+        sampler.join()
 
-    def kill_all(self):
-        kinds = ["executor"] * self.executor_kills + ["worker"] * self.worker_kills
-        self.random.shuffle(kinds)
-        for kind in kinds:
-            time.sleep(self.random.expovariate(1 / 0.06))
-            self.kill_executor() if kind == "executor" else self.kill_worker()
+    def sample(self):
+        while not self.over.wait(0.5):
+            self.fleet.sample()
 
-    def kill_executor(self):
-        while True:  # until one is there to be killed
-            worker = self.random.choice(self.living())
-            executors = [pid for zygote in children(worker.pid) for pid in children(zygote)]
-            if executors and self.kill(self.random.choice(executors)):
-                self.verdict.executors_killed += 1
-                return
-            time.sleep(0.005)
+    # --- faults --------------------------------------------------------------------------------
 
-    def kill_worker(self):
-        worker = self.random.choice(self.living())
-        family = [pid for zygote in children(worker.pid) for pid in children(zygote)]
-        self.kill(worker.pid)
-        self.killed.update(dict.fromkeys(family, self.killed[worker.pid]))
-        worker.wait()
-        self.verdict.workers_killed += 1
-        self.worker_deaths = [*getattr(self, "worker_deaths", []), set(family)]
-        self.start_worker()
+    def strike_all(self):
+        kinds = [kind for kind, count in self.plan.faults.items() for _ in range(count)]
+        self.dice.shuffle(kinds)
+        for place, kind in enumerate(kinds):
+            calm = 20 if place % 25 == 24 else 1  # a storm has lulls: what recovers is struck, too
+            time.sleep(self.dice.expovariate(1 / self.plan.pause) * calm)
+            self.strike(kind)
 
-    def kill(self, pid):
-        if pid in self.killed:
-            return False
-        now = time.monotonic_ns()
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        self.killed[pid] = now
-        return True
+    def strike(self, kind):
+        fleet, dice = self.fleet, self.dice
+        match kind:
+            case "executor":
+                fleet.kill_executor(dice)
+            case "worker":
+                fleet.kill_worker(dice)
+            case "zygote":
+                fleet.kill_zygote(dice)
+            case "term":
+                fleet.end_worker(dice)
+            case "stop":
+                self.pause()
+            case "client":
+                self.kill_client()
+            case "server":
+                self.kill_server()
+            case "cut":
+                self.cut()
 
-    def living(self):
-        return [worker for worker in self.fleet if worker.poll() is None]
+    def pause(self):
+        """One at a time, so that there is always somebody to take over."""
+        for pause in self.pauses:
+            pause.join()
+        seconds = self.plan.lease * self.dice.choice((0.4, 1.2, 1.4))
+        self.pauses = [threading.Thread(target=self.fleet.pause, args=(self.dice, seconds))]
+        self.pauses[0].start()
 
-    # --- the verdict ---------------------------------------------------------------------
+    def kill_client(self):
+        """A client that dies; another goes on in its place."""
+        living = [c for c in self.fleet.clients[-self.plan.clients :] if c.poll() is None]
+        if living and self.fleet.kill("client", (client := self.dice.choice(living)).pid):
+            client.wait()
+            number = len(self.fleet.clients)
+            share = self.plan.tasks // self.plan.clients // 2
+            self.fleet.start_client(f"c{number}", share, self.plan.seed + number)
 
-    def judge(self):
-        runs = defaultdict(list)
-        for line in (self.folder / "journal").read_text().splitlines():
-            at, what, number, pid, *_ = line.split()
-            if what == "start":
-                runs[int(number)].append([int(at), int(pid), None])
-            else:
-                for run in runs[int(number)]:
-                    if run[1] == int(pid) and run[2] is None:
-                        run[2] = int(at)
-        self.verdict.runs = sum(map(len, runs.values()))
-        families = set().union(*getattr(self, "worker_deaths", [])) if self.worker_kills else set()
-        for number in range(self.count):
-            self.judge_task(number, runs[number], families)
+    def kill_server(self):
+        key = f"server-{time.monotonic_ns()}"
+        self.history.note("fault", kind="server", key=key, phase="begin")
+        self.site.server.kill()
+        time.sleep(self.dice.uniform(0.0, 0.5))
+        self.site.server.start()
+        self.history.note("fault", kind="server", key=key, phase="end")
 
-    def judge_task(self, number, runs, families):
-        if not any(end for _, _, end in runs):
-            self.verdict.lost.append(number)
-        for (start, pid, end), (again, _, _) in itertools.pairwise(runs):
-            killed = self.killed.get(pid)
-            if killed is None or again < min(start, killed):
-                self.verdict.unexplained.append((number, runs))
-                continue
-            self.verdict.explained += 1
-            if end is None:
-                times = (
-                    self.verdict.worker_reruns if pid in families else self.verdict.executor_reruns
-                )
-                times.append((again - killed) / 1e9)
-        settled = self.settled.get(number)
-        if settled is None:
-            self.verdict.lost.append(number)
-        elif any(start > settled for start, _, _ in runs):
-            self.verdict.after_settlement.append((number, runs))
+    def cut(self):
+        key = f"cut-{time.monotonic_ns()}"
+        self.history.note("fault", kind="cut", key=key, phase="begin")
+        how = self.site.cut(self.dice)
+        self.history.note("fault", kind="cut", key=key, phase="end", how=how)
 
+    # --- the verdict ---------------------------------------------------------------------------
 
-def children(pid):
-    try:
-        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    def look(self):
+        self.fleet.end(20.0)
+        for check, ok, text in self.site.look():
+            self.history.note("finding", check=check, ok=ok, text=text)
+        for secret in (self.secret, *self.site.secrets):
+            seen = [log.name for log in self.folder.glob("*.log") if secret in log.read_text()]
+            self.history.note("finding", check="secrets", ok=not seen, text=f"seen in {seen}")
 
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--executors", type=int, default=300)
-    parser.add_argument("--workers", type=int, default=30)
-    parser.add_argument("--tasks", type=int, default=15_000)
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--disk", default=None)
-    parser.add_argument("--redis", action="store_true", help="on a Redis of its own")
-    options = parser.parse_args()
-    if not options.redis:
-        return storm(options)
-    from servers import RedisServer
-
-    with RedisServer() as server:
-        os.environ["STORM_URL"] = server.url()
-        return storm(options)
+    def verdict(self):
+        return judge(read(self.folder / "history"), self.plan.rules)
 
 
-def storm(options):
-    folder = tempfile.mkdtemp(prefix="storm-", dir=options.disk)
-    verdict = Storm(
-        folder,
-        executors=options.executors,
-        workers=options.workers,
-        tasks=options.tasks,
-        seed=options.seed,
-    ).run()
-    print("\n".join(verdict.lines()))
-    if verdict.clean():
+def run(plan, *, keep=None, make=Storm):
+    """One storm in a folder of its own, told to whoever watches; gives the report.
+
+    When something broke the folder stays, and how to rage again is printed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="storm-", dir=keep))
+    report = make(folder, plan).run()
+    print("\n".join(report.lines()), flush=True)
+    if report.clean:
         shutil.rmtree(folder)
-        return 0
-    print(f"not clean: the journal is kept in {folder}")
-    for name in ("lost", "wrong", "after_settlement", "unexplained"):
-        print(f"{name}: {getattr(verdict, name)[:5]}")
-    return 1
+    else:
+        print(f"the history and the logs are kept in {folder}; to rage again:\n  {plan.command()}")
+    return report
+
+
+def plan_of(words):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--broker", choices=list(SITES), default="sqlite")
+    parser.add_argument("--tasks", type=int, default=20_000)
+    parser.add_argument(
+        "--kill", nargs="*", default=["executor=200", "worker=20"], metavar="KIND=N"
+    )
+    parser.add_argument("--lease", type=float, default=3.0)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--folder", default=None, help="where it rages (default: as tempfile says)")
+    options = parser.parse_args(words)
+    faults = {kind: int(count) for kind, _, count in (word.partition("=") for word in options.kill)}
+    if unknown := faults.keys() - set(FAULTS):
+        parser.error(f"there is no fault {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    seed = options.seed if options.seed is not None else random.randrange(1_000_000)
+    plan = Plan(options.broker, options.tasks, faults, lease=options.lease, seed=seed)
+    return plan, options.folder
+
+
+def main(words=None):
+    plan, folder = plan_of(words)
+    print(plan.command(), flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        return 0 if run(plan, keep=folder).clean else 1
+    return 130
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     sys.exit(main())

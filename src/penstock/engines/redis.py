@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from penstock.crashpoints import tear
 from penstock.engines.memory_bells import ahear
 from penstock.engines.pending import resolved
 from penstock.engines.redis_batch import Batch
@@ -122,7 +123,9 @@ class RedisServer:
 
         pack: Callable[[Any], bytes] = hiredis.pack_command
         try:
-            line.send(b"".join(map(pack, batch.commands)))
+            words = b"".join(map(pack, batch.commands))
+            tear("pipeline.torn", line.send, words)
+            line.send(words)
             replies = [line.reply() for _ in batch.commands]
             for place in batch.scripts:
                 if _is_unknown_script(replies[place]):

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.crashpoints import reach
 from penstock.engines.bell import Bells
 from penstock.engines.sqlite_errors import translated
 from penstock.engines.sqlite_file import Location, connect
@@ -142,8 +143,10 @@ class SqliteFile:
         early = bool(durable) and all(exchange.seen_early for exchange in durable)
         self._synchronize(connection, durable=bool(durable) and not early)
         self._begin(connection)
+        reach("batch.open")
         try:
             rings = _run(connection, batch)
+            reach("batch.written")
         except Exception as error:  # noqa: BLE001 - told apart below
             self._roll_back(connection)
             if len(batch) > 1:
@@ -155,6 +158,7 @@ class SqliteFile:
             self._roll_back(connection)
             raise
         self._commit(connection)
+        reach("batch.committed")
         if not early:
             _finish(batch)
         self._bells.ring(rings)

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from typing import Any
 
+from penstock.crashpoints import tear
 from penstock.worker.protocol import FrameReader, FromExecutor, Hand, frame, pack_hand, unpack_hand
 
 __all__ = ["ExecutorChannel", "SupervisorChannel"]
@@ -160,6 +161,7 @@ class ExecutorChannel:
         """Send a reply at once, whole."""
         data = frame(value)
         with self._sending:
+            tear("reply.torn", self._replies.sendall, data)
             self._replies.sendall(data)
 
     def close(self) -> None:

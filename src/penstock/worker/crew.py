@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from penstock.message import Lease
+from penstock.worker.protocol import Nonsense
 
 if TYPE_CHECKING:
     from penstock.wire.task import Header
@@ -106,9 +107,18 @@ class Slot:
         work.since = now
 
     def answered(self, tag: int) -> Work:
-        """The work that an answer ends."""
+        """The work that an answer ends; raises Nonsense."""
+        work = self.holding(tag)
         self.exclusive = False
-        return self.held.pop(tag)
+        del self.held[tag]
+        return work
+
+    def holding(self, tag: int) -> Work:
+        """The work of that tag; raises Nonsense."""
+        try:
+            return self.held[tag]
+        except KeyError:
+            raise Nonsense(f"it answered number {tag}, which it does not have") from None
 
 
 class Crew:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.clock import Clock
+from penstock.crashpoints import reach
 from penstock.errors import Unavailable, Uncertain
 from penstock.message import Again, Dead, Done, Lease, Message, Record, Settlement
 
@@ -88,6 +89,8 @@ class Custody:
         return leases
 
     def _exchange(self, queues: Sequence[str], limit: int) -> list[Lease]:
+        if self._settlements:
+            reach("settling")
         # Records before settlements: a crash between the two repeats the task, never its result.
         if self._records:
             self._store.put(self._records)
@@ -96,6 +99,10 @@ class Custody:
             self._broker.publish(self._messages)
             self._messages = []
         lost, leases = self._broker.settle_and_lease(self._settlements, queues, limit, self._ttl)
+        if self._settlements:
+            reach("settled")
+        if leases:
+            reach("claimed")
         self._settlements = []
         self._note_lost(lost)
         return leases

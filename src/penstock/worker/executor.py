@@ -11,6 +11,7 @@ import os
 import random
 from typing import TYPE_CHECKING, Protocol
 
+from penstock.crashpoints import reach
 from penstock.errors import DecodeError
 from penstock.tasks.frame import Delivery, running
 from penstock.tasks.outcome import (
@@ -58,6 +59,7 @@ class Executor:
         self._outlet = outlet
         self._hostname = hostname
         self._clock = app.clock
+        self._pid = os.getpid()
 
     def start(self) -> None:
         """Get ready for tasks, and say so."""
@@ -65,9 +67,11 @@ class Executor:
         log.name_tasks(_task_name)
         self.app.start_executor()
         self._outlet.send(Ready())
+        reach("ready")
 
     def stop(self) -> None:
         """There are no more tasks."""
+        reach("leaving")
         self.app.stop_executor()
         self.app.close()
 
@@ -115,6 +119,7 @@ class Executor:
             self._end(hand, call, delivery, outcome)
 
     def _begin(self, hand: Hand) -> Call | None:
+        reach("received")
         try:
             call = decode_call(hand.message, limits=self.app.conf.message_limits)
             _refuse_follow_ups(call)
@@ -137,6 +142,9 @@ class Executor:
         return Delivery(message.queue, message.priority, hand.attempt, self._hostname)
 
     def _end(self, hand: Hand, call: Call, delivery: Delivery, outcome: Outcome) -> None:
+        if os.getpid() != self._pid:
+            os._exit(1)  # a fork that the task made and did not end: it answers for nobody
+        reach("ran")
         task = self.app.tasks[call.task]
         written = report(
             outcome,
@@ -148,6 +156,7 @@ class Executor:
         )
         reply = self._reply(hand, written.outcome, written.state, written.document)
         self._outlet.send(reply)  # first the answer, then the story
+        reach("replied")
         tell_end(call, written.outcome)
 
     def _reply(

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.errors import PenstockError
 from penstock.message import Message
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Kill",
     "Leaving",
     "Manifest",
+    "Nonsense",
     "Progress",
     "Ready",
     "Rejected",
@@ -40,6 +42,11 @@ __all__ = [
 ]
 
 _LENGTH_BYTES = 4
+_LONGEST = 2**31  # bytes in a frame: more is no length
+
+
+class Nonsense(PenstockError):
+    """What came from the other side is no frame, or answers nothing that was asked."""
 
 
 class TaskPolicy(msgspec.Struct, frozen=True, array_like=True):
@@ -196,7 +203,7 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Any]:
-        """Add bytes; give the values that are complete now."""
+        """Add bytes; give the values that are complete now. Raises Nonsense."""
         buffer = self._buffer
         buffer += data
         values = []
@@ -204,10 +211,19 @@ class FrameReader:
         with memoryview(buffer) as view:
             while len(buffer) - start >= _LENGTH_BYTES:
                 body = start + _LENGTH_BYTES
-                stop = body + int.from_bytes(view[start:body])
+                length = int.from_bytes(view[start:body])
+                stop = body + length
                 if len(buffer) < stop:
+                    if length > _LONGEST:
+                        raise Nonsense(f"a frame of {length} bytes was announced")
                     break
-                values.append(self._decode(view[body:stop]))
+                values.append(self._read(view[body:stop]))
                 start = stop
         del buffer[:start]
         return values
+
+    def _read(self, data: memoryview) -> Any:
+        try:
+            return self._decode(data)
+        except msgspec.DecodeError as error:
+            raise Nonsense(f"{len(data)} bytes are no value: {error}") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from penstock import telemetry
 from penstock.clock import Clock
+from penstock.crashpoints import reach
 from penstock.worker.crew import Crew, Phase, Slot
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Staff:
         channel = self._zygote.spawn(index, self._plan.name)
         plan = self._plan
         slot = Slot(index, channel, plan.capacity, plan.max_tasks_per_child)
+        reach("hiring")
         self._crew.slots[index] = slot
         self._selector.register(slot.channel.fileno(), selectors.EVENT_READ)
 

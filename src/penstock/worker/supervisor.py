@@ -7,6 +7,7 @@ gathered during the last round trip; nothing waits for a timer to leave.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import signal
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from penstock import telemetry
 from penstock.clock import Clock
+from penstock.crashpoints import reach
 from penstock.worker import policy
 from penstock.worker.crew import Crew, Slot, Verdict, Work
 from penstock.worker.limits import TimeLimits
@@ -28,6 +30,7 @@ from penstock.worker.protocol import (
     FromExecutor,
     Hand,
     Leaving,
+    Nonsense,
     Progress,
     Ready,
     Rejected,
@@ -186,6 +189,21 @@ class Supervisor:
                 self._on_exit(self.crew.slots[event.slot], event.status, now)
 
     def _read(self, slot: Slot, now: float) -> None:
+        try:
+            self._read_replies(slot, now)
+        except Nonsense as error:
+            self._silence(slot, error)
+
+    def _silence(self, slot: Slot, error: Nonsense) -> None:
+        """A task wrote to the channel, say: what it has begun counts as crashed."""
+        self._log.error("Executor %d (pid %d) is killed: %s", slot.index, slot.pid, error)
+        if slot.open:
+            self._selector.unregister(slot.channel.fileno())
+            slot.open = False
+        with contextlib.suppress(ZygoteGone):  # then it is dead already
+            self._zygote.kill(slot.index, signal.SIGKILL)
+
+    def _read_replies(self, slot: Slot, now: float) -> None:
         replies, slot.open = slot.channel.replies()
         if not slot.open:  # the zygote says how it ended
             self._selector.unregister(slot.channel.fileno())
@@ -207,9 +225,9 @@ class Supervisor:
             case Unreadable():
                 self._endings.unreadable(self._answered(slot, reply.tag, None), reply.reason)
             case Progress():
-                self._endings.progress(slot.held[reply.tag], reply)
+                self._endings.progress(slot.holding(reply.tag), reply)
             case Begun():
-                self._on_begun(slot, slot.held[reply.tag], now)
+                self._on_begun(slot, slot.holding(reply.tag), now)
             case Ready():
                 self._staff.ready(slot)
             case Leaving():
@@ -218,6 +236,7 @@ class Supervisor:
     def _answered(self, slot: Slot, tag: int, runtime: float | None) -> Work:
         work = slot.answered(tag)
         self._limits.forget(work)
+        reach("answered")
         if runtime is not None:
             self._pace.add(runtime)
         self.totals[work.header.task] += 1
@@ -234,6 +253,7 @@ class Supervisor:
             self._read(slot, now)  # its last words
         self.crew.recall(slot, now)
         begun = list(slot.held.values())
+        reach("bereaved")
         self._staff.part_with(slot, status)
         if status != 0 and not self._cut_off and slot.leave_by is None:
             self._log.error("Executor %d (pid %d): %s", slot.index, slot.pid, status_text(status))
@@ -320,6 +340,7 @@ class Supervisor:
         for work, slot in policy.assignments(self.crew, self._pace, now):
             if not slot.channel.hand(_hand(work, announce=self._herald.on)):
                 return  # the channel is full for the moment
+            reach("handed")
             self.crew.waiting.popleft()
             slot.take(work, now)
 
@@ -338,9 +359,11 @@ class Supervisor:
             return
         self._log.warning("Stopping: finishing what runs, handing back the rest.")
         now = self._draining_since = self._clock.monotonic()
+        reach("draining")
         for slot in self.crew.slots.values():
             self._retiring.leave(slot, now)
         self._endings.hand_back(self.crew.take(list(self.crew.waiting)))
+        reach("recalled")
         telemetry.emit("worker.draining")
 
     def _cut(self) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from penstock.brokers.base import Broker
 from penstock.brokers.registry import open_broker
 from penstock.clock import SYSTEM_CLOCK
+from penstock.crashpoints import play, reach
 from penstock.errors import ConfigError, NameTaken, Unavailable, Uncertain
 from penstock.results.registry import open_store
 from penstock.tasks.loader import load_app
@@ -58,6 +59,7 @@ def run_worker(options: WorkerOptions) -> int:
 
     To be called in the main thread of a process without threads, connections or database handles.
     """
+    play("supervisor")
     configure(options.loglevel)
     stop = StopSignals()
     if options.pool == "solo":
@@ -193,6 +195,7 @@ class _Desk:
     def _open(self) -> None:
         clock, ttl = SYSTEM_CLOCK, self.plan.result_ttl
         self.plan = _enrolled(self.broker, self.plan)
+        reach("enrolled")
         self._front = Front(self.broker, self.plan, clock=clock, log=LOG)
         self.herald = self._front.herald
         self.listener = self.broker.listen(self.plan.queues)

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from penstock.crashpoints import play, reach
 from penstock.errors import PenstockError
 from penstock.worker.processes import (
     die_with_parent,
@@ -59,8 +60,10 @@ def run_zygote(
     code = 1
     try:
         die_with_parent(parent)
+        play("zygote")
         ignore_stop_signals()
         app = _load(control, load)
+        reach("loaded")
         if app is not None:
             control.sendall(frame(manifest(app)))
             Zygote(app, control=control, execute=execute).serve()
@@ -134,9 +137,11 @@ class Zygote:
         tasks, replies = self._descriptors[:_DESCRIPTORS]
         del self._descriptors[:_DESCRIPTORS]
         parent = os.getpid()
+        reach("forking")
         pid = os.fork()
         if pid == 0:
             self._become_executor(parent, tasks, replies, request.worker)
+        reach("forked")
         self._children[request.slot] = pid
         os.close(tasks)
         os.close(replies)
@@ -149,6 +154,8 @@ class Zygote:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             own_group()
             die_with_parent(parent)
+            play("executor")
+            reach("born")
             self._control.close()
             self._execute(self._app, tasks, replies, worker)
             code = 0
@@ -170,8 +177,10 @@ class Zygote:
         for slot, pid in list(self._children.items()):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 continue
+            reach("reaping")
             kill_group(pid)  # before reaping: until then nobody else can have this number
             _, status = os.waitpid(pid, 0)
+            reach("reaped")
             del self._children[slot]
             self._control.sendall(frame(Exited(slot, pid, os.waitstatus_to_exitcode(status))))
 

@@ -1,9 +1,19 @@
 """Frames on a stream: whole again however they were cut."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.worker.protocol import Exited, FrameReader, FromZygote, Spawned, frame
+from penstock.worker.protocol import (
+    Exited,
+    FrameReader,
+    FromExecutor,
+    FromZygote,
+    Leaving,
+    Nonsense,
+    Spawned,
+    frame,
+)
 
 
 @given(cuts=st.lists(st.integers(1, 40), min_size=1), count=st.integers(0, 20))
@@ -16,3 +26,11 @@ def test_values_survive_any_cutting(cuts, count):
         received += reader.feed(stream[:size])
         stream, index = stream[size:], index + 1
     assert received == values
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff" * 40, b"\0\0\0\1\xff", frame(Leaving())[:-1] + b"x", frame(Spawned(1, 2))]
+)
+def test_what_is_no_frame_is_refused(data):
+    with pytest.raises(Nonsense):
+        FrameReader(FromExecutor).feed(data)

@@ -230,7 +230,9 @@ def slots(story: Story) -> Iterator[float]:
             times = ups[boss] if boss is not None else []
             place = bisect_right(times, fault.begin)
             if place < len(times):
-                yield (times.pop(place) - fault.begin) / SECOND
+                up = times.pop(place)
+                if not story.disturbed(pid, fault.begin, up, but=fault):
+                    yield (up - fault.begin) / SECOND
 
 
 CHECKS: tuple[Check, ...] = (

@@ -121,7 +121,7 @@ def _time(report: Report, story: Story, rules: Rules) -> None:
         if cause is None or run.end is not None:
             continue
         kind = {"executor": _EXECUTOR, "worker": _WORKER, "supervisor": _WORKER}.get(cause.kind)
-        if kind is not None:
+        if kind is not None and not story.disturbed(run.pid, cause.begin, again.start, but=cause):
             times.setdefault(kind, []).append((again.start - cause.begin) / SECOND)
     starts = story.starts()
     for fault in story.faults:

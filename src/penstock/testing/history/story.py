@@ -179,6 +179,15 @@ class Story:
         struck = {run.pid, *self._bosses.get(run.pid, ())}
         return (fault for fault in self.faults if struck & fault.pids)
 
+    def disturbed(self, pid: int, begin: int, end: int, *, but: Fault) -> bool:
+        """Something else hit an executor, its zygote, its supervisor or the broker meanwhile."""
+        family = {pid, *self._bosses.get(pid, ())}
+        return any(
+            fault.begin < end and fault.end >= begin and (fault.is_cut or family & fault.pids)
+            for fault in self.faults
+            if fault is not but
+        )
+
     def cuts(self) -> Iterator[Fault]:
         """The times when the broker was out of reach."""
         return (fault for fault in self.faults if fault.is_cut)
