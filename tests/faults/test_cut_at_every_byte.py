@@ -29,7 +29,7 @@ def test_who_sends_is_told_the_truth(direction, redis_server, redis_url):
         app = App("cut", broker=url, publish_timeout=2.0)
         task = app.task(lambda text: text, name="echo")
         said = {}
-        for place in itertools.count(0, STEP):
+        for place in itertools.count(0, STEP if direction == TO_SERVER else 1):
             sprung = proxy.cut_after(place, direction)
             name = f"{direction}-{place}"
             said[name] = told(task, name)
@@ -43,6 +43,5 @@ def test_who_sends_is_told_the_truth(direction, redis_server, redis_url):
     assert len(stored) == len(set(stored))
     assert {name for name, what in said.items() if what == "ok"} <= set(stored)
     assert not {name for name, what in said.items() if what == "fail"} & set(stored)
-    if direction == TO_SERVER:
-        assert "info" in said.values()  # the cut did come in the middle of what was sent
-    assert len(said) > 5
+    assert "info" in said.values()  # the cut did come between the request and its reply
+    assert len(said) > 3

@@ -20,7 +20,6 @@ from penstock.testing.history import Rules
 from storm import Plan, Storm
 
 SOURCE = Path(penstock.__file__).parents[1]
-PATIENCE = 8.0  # seconds before a task counts as lost
 RULES = Rules(silence=6.0, worker_rerun_p99=2.5)
 
 
@@ -39,6 +38,7 @@ class Mutant:
     tasks: int = 400
     point: str = ""  # a crash point in the place of a storm
     workers: int = 2
+    patience: float = 5.0  # seconds before a task counts as lost
     environment: dict = dataclasses.field(default_factory=dict)
 
     def text(self):
@@ -83,6 +83,7 @@ MUTANTS = (
         "1e6",
         broker="redis",
         faults={"server": 2},
+        tasks=1500,
     ),
     Mutant(
         "what was settled in vain is forgotten",
@@ -113,9 +114,10 @@ MUTANTS = (
         "brokers/sql/sqlite/settle.sql",
         "WHERE key = ?2 AND attempt = ?3 AND state = 2;\n",
         "WHERE key = ?2 AND ?3 = ?3 AND state = 2;\n",
-        faults={"stop": 3},
+        faults={"stop": 6},
         kind="long",
-        tasks=24,
+        tasks=40,
+        patience=20.0,
         environment={"STORM_LONG": "1.5"},
     ),
     Mutant(
@@ -127,6 +129,7 @@ MUTANTS = (
         faults={},
         kind="long",
         tasks=4,
+        patience=15.0,
         environment={"STORM_LONG": "4.0"},
     ),
     Mutant(
@@ -198,6 +201,7 @@ MUTANTS = (
         faults={"worker": 2},
         kind="long",
         tasks=8,
+        patience=15.0,
         environment={"STORM_LONG": "2.5"},
     ),
     Mutant(
@@ -279,11 +283,11 @@ def storm(mutant, *, plant=True):
         place.mkdir()
         if mutant.point:
             one = MutantScene(place, mutant.broker, mutant.point)
-            one.plan = dataclasses.replace(one.plan, patience=PATIENCE, rules=RULES)
+            one.plan = dataclasses.replace(one.plan, patience=mutant.patience, rules=RULES)
         else:
             plan = Plan(
                 mutant.broker, mutant.tasks, mutant.faults, workers=mutant.workers, seed=11,
-                patience=PATIENCE, environment=environment, rules=RULES,
+                patience=mutant.patience, environment=environment, rules=RULES,
             )  # fmt: skip
             one = MutantStorm(place, plan)
         one.source = source

@@ -114,6 +114,7 @@ class Storm:
             self.fleet.start_client(f"c{number}", share, plan.seed + number)
         sampler = threading.Thread(target=self.sample)
         sampler.start()
+        self.await_start()
         self.strike_all()
         for pause in self.pauses:
             pause.join()
@@ -121,6 +122,14 @@ class Storm:
             client.wait()
         self.over.set()
         sampler.join()
+
+    def await_start(self):
+        """Faults begin when work has begun: else a short storm strikes nobody."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            if any(event["op"] == "start" for event in read(self.folder / "history")):
+                return
+            time.sleep(0.02)
 
     def sample(self):
         while not self.over.wait(0.5):

@@ -20,7 +20,7 @@ from penstock.testing.history import Recorder, read
 
 AHEAD = 400  # tasks sent and not yet read
 GIVE_UP = float(os.environ.get("STORM_PATIENCE", "60"))  # seconds to wait for one result
-ENOUGH = 3  # results that did not come in time
+ENOUGH = 1  # results that did not come in time
 LONG = float(os.environ.get("STORM_LONG", "1"))  # seconds
 MANY = 20
 KINDS = {"plain": 85, "many": 3, "later": 4, "retry": 4, "fail": 4}

@@ -4,6 +4,7 @@ import contextlib
 import time
 from urllib.parse import quote
 
+from postgres_server import PostgresServer
 from proxy import BOTH, TO_CLIENT, TO_SERVER, Proxy
 from servers import RedisServer
 
@@ -110,7 +111,20 @@ class RedisSite(ServerSite):
         yield "integrity", self.server.cli("PING") == "PONG", "the server answers"
 
 
-SITES = {kind.name: kind for kind in (SqliteSite, RedisSite)}
+class PostgresSite(ServerSite):
+    """PostgreSQL: what is committed outlives the server's processes."""
+
+    name = "postgres"
+
+    def start(self):
+        return PostgresServer()
+
+    def look(self):
+        tables = self.server.sql("SELECT count(*) FROM pg_class WHERE relkind = 'r'")
+        yield "integrity", int(tables) > 0, f"{tables} tables"
+
+
+SITES = {kind.name: kind for kind in (SqliteSite, RedisSite, PostgresSite)}
 
 
 @contextlib.contextmanager
