@@ -120,8 +120,8 @@ class PostgresSite(ServerSite):
         return PostgresServer()
 
     def look(self):
-        tables = self.server.sql("SELECT count(*) FROM pg_class WHERE relkind = 'r'")
-        yield "integrity", int(tables) > 0, f"{tables} tables"
+        ((tables,),) = self.server.sql("SELECT count(*) FROM pg_class WHERE relkind = 'r'")
+        yield "integrity", tables > 0, f"{tables} tables"
 
 
 SITES = {kind.name: kind for kind in (SqliteSite, RedisSite, PostgresSite)}
