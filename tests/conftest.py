@@ -4,6 +4,7 @@ import pytest
 
 from mariadb_server import MariadbServer
 from postgres_server import PostgresServer
+from rabbit_server import RabbitServer
 from servers import MemcachedServer, RedisServer
 
 
@@ -64,3 +65,17 @@ def mariadb_url(mariadb_server):
     mariadb_server.ensure()
     mariadb_server.empty()
     return mariadb_server.url()
+
+
+@pytest.fixture(scope="session")
+def rabbit_server():
+    """A RabbitMQ server; a test that kills or pauses it need not bring it back."""
+    with RabbitServer() as server:
+        yield server
+
+
+@pytest.fixture
+def rabbit_url(rabbit_server):
+    """The URL of a RabbitMQ server; tests choose queues of their own."""
+    rabbit_server.ensure()
+    return rabbit_server.url()

@@ -70,6 +70,7 @@ class Server:
     READY = ""  # the text in its output
     TAKEN = "Address already in use"
     PORTS = ("port",)  # names of the ports that it listens at
+    SECONDS_TO_START = SECONDS_TO_START
 
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix=f"{type(self).__name__.lower()}-"))
@@ -101,7 +102,7 @@ class Server:
     def start(self):
         """Start it, and return when it answers; raises ServerFailed with what it said."""
         self._programs[:] = [Program(self.command(), self.folder)]
-        if not self._programs[0].says(self.READY, SECONDS_TO_START):
+        if not self._programs[0].says(self.READY, self.SECONDS_TO_START):
             self.kill()
             raise ServerFailed(f"{type(self).__name__} did not start:\n{self.log}")
 

@@ -43,7 +43,14 @@ class Capabilities(msgspec.Struct, frozen=True):
     inspects: bool = True  # queues depth peek purge remove, dead letters
     revokes: bool = True  # every claim consults the revoked ids
     broadcasts: bool = True  # announce listen
-    enrols: bool = True  # knows its workers by name
+    enrols: bool = True  # a worker's name is its own
+    lists_workers: bool = True  # knows its workers by name
+    peeks: bool = True  # shows and removes what waits, without disturbing it
+    transferable: bool = True  # a lease may be extended and settled by another client
+    settles_surely: bool = True  # what was settled never comes again; else ask the result store
+    hears_before_listening: bool = True  # announcements reach who was made, and not yet asked
+    sees_delayed: bool = True  # counts, purges and readies what is delayed; else the server does
+    rings_for_each: bool = True  # a bell rings for a message even where the last one still waits
 
 
 class QueueState(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ SCHEMES = {
     **dict.fromkeys(
         ("redis", "rediss", "unix", "redis+socket"), "penstock.brokers.redis:RedisBroker"
     ),
+    **dict.fromkeys(("amqp", "amqps", "pyamqp"), "penstock.brokers.amqp:AmqpBroker"),
 }
 
 

@@ -69,7 +69,7 @@ class DelayCases(BrokerStage):
         self.pass_time(11 * self.tick)
         assert ids(self.two.lease(self.queue, limit=5)) == ["a", "c"]
 
-    @needs("delays")
+    @needs("delays", "sees_delayed")
     def test_upkeep_says_when_the_next_is_due(self) -> None:
         self.one.publish(self.message(ready_at=self._in(40)))
         due = self.one.broker.tend()

@@ -52,7 +52,7 @@ class LookingCases(BrokerStage):
         found = [state.name for state in self.two.broker.queues() if state.name in names]
         assert found == sorted(names)
 
-    @needs("inspects")
+    @needs("inspects", "peeks")
     def test_the_age_of_the_oldest(self) -> None:
         self.one.publish(self.message())
         self.pass_time(10 * self.tick)
@@ -66,26 +66,26 @@ class LookingCases(BrokerStage):
         self._delayed("later")
         assert self._state().oldest is None
 
-    @needs("inspects")
+    @needs("inspects", "peeks")
     def test_peek_shows_what_would_be_leased_next(self) -> None:
         self.one.publish(*self.messages(6))
         shown = [message.id for message in self.two.broker.peek(self.queue, 4)]
         assert shown == ids(self.one.lease(self.queue, limit=4))
 
-    @needs("inspects", "priorities")
+    @needs("inspects", "priorities", "peeks")
     def test_peek_knows_priorities(self) -> None:
         self.one.publish(*(self.message(f"{p}", priority=p) for p in (0, 9, 5, 9, 0)))
         shown = [message.key for message in self.two.broker.peek(self.queue)]
         assert shown == [lease.message.key for lease in self.one.lease(self.queue, limit=9)]
 
-    @needs("inspects", "delays")
+    @needs("inspects", "delays", "peeks")
     def test_peek_shows_what_is_delayed_after_what_is_ready(self) -> None:
         self._delayed("later")
         self.one.publish(self.message("now"))
         shown = [message.id for message in self.two.broker.peek(self.queue)]
         assert shown == ["now", "later"]
 
-    @needs("inspects")
+    @needs("inspects", "peeks")
     def test_peek_moves_nothing(self) -> None:
         message = self.message("it", body=b"bytes")
         self.one.publish(message)
@@ -94,11 +94,11 @@ class LookingCases(BrokerStage):
             assert (shown.id, shown.key, shown.body) == ("it", message.key, b"bytes")
         assert self.lease_one().attempt == 1
 
-    @needs("inspects")
+    @needs("inspects", "peeks")
     def test_peek_at_nothing(self) -> None:
         assert self.one.broker.peek(self.queue) == []
 
-    @needs("inspects", "delays")
+    @needs("inspects", "delays", "sees_delayed")
     def test_purge_leaves_what_is_leased(self) -> None:
         self.one.publish(*self.messages(4))
         self._delayed("later")
@@ -118,7 +118,7 @@ class LookingCases(BrokerStage):
         self.one.publish(self.message("new"))
         assert self.two.finish(self.queue) == ["new"]
 
-    @needs("inspects", "delays")
+    @needs("inspects", "delays", "peeks")
     def test_remove_takes_out_by_id_what_is_not_leased(self) -> None:
         self.one.publish(self.message("leased"), self.message("a"), self.message("b"))
         self._delayed("later")
@@ -127,7 +127,7 @@ class LookingCases(BrokerStage):
         assert self.one.settle(Done(lease)) == []
         assert self.two.finish(self.queue) == ["b"]
 
-    @needs("inspects")
+    @needs("inspects", "peeks")
     def test_remove_takes_every_publication_of_an_id(self) -> None:
         self.one.publish(self.message("twice"), self.message("once"), self.message("twice"))
         assert self.two.broker.remove(["twice"]) == 2

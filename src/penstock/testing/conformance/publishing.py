@@ -89,7 +89,7 @@ class PublishingCases(BrokerStage):
         first, second = self.one.lease(self.queue, limit=5)
         assert first.message.key != second.message.key
         assert self.one.settle(Done(first)) == []
-        assert self.two.extend(second), "settling one publication ended the other"
+        assert self.heir.extend(second), "settling one publication ended the other"
 
     def test_a_body_of_a_megabyte(self) -> None:
         body = bytes(range(256)) * 4096

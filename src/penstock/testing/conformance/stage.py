@@ -133,6 +133,11 @@ class BrokerStage(Timed):
         """A client for cases that really wait."""
         return self.client(SYSTEM_CLOCK, colour)
 
+    @property
+    def heir(self) -> Client:
+        """Who may extend and settle what ``one`` has leased: anybody, where leases can be told."""
+        return self.two if self.one.broker.capabilities.transferable else self.one
+
     def message(self, id: str | None = None, **fields: Any) -> Message:
         """A message for this case's queue."""
         task_id = id or f"task-{next(self._numbers)}"

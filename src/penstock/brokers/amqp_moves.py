@@ -1,0 +1,135 @@
+"""Moving a message on RabbitMQ: publish it where it goes, be sure of it, acknowledge it here.
+
+A message is never handed back by ``nack``: a quorum queue would count that as a delivery, a classic
+queue would count nothing. A crash between confirm and acknowledgement leaves two of it, which are
+one publication: who gets the second finds its result in the store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from penstock.brokers.amqp_doorbell import Delivery
+from penstock.brokers.amqp_holdings import Held, Holdings
+from penstock.brokers.amqp_publish import Outbox, Parcel
+from penstock.brokers.amqp_queues import (
+    DEAD_QUEUE,
+    DELAY_EXCHANGE,
+    HELD_EXCHANGE,
+    back_of,
+    rounded,
+)
+from penstock.brokers.amqp_wire import DELAY, HELD, Burial, Counts, read, write
+from penstock.engines.amqp import Out
+from penstock.engines.amqp_live import Live
+from penstock.errors import PenstockError, Unavailable, Uncertain
+from penstock.message import Message
+from penstock.plan import Exchange, Plan
+
+__all__ = ["PATIENCE", "Move", "parcel", "read_delivery", "sending", "shifting"]
+
+PATIENCE = 5.0  # seconds for a server that takes no messages at present
+
+
+class Move(msgspec.Struct, frozen=True):
+    """A delivery that is to be acknowledged, and the message that takes its place."""
+
+    epoch: int  # of the connection that it was delivered by
+    tag: int
+    parcel: Parcel
+
+
+def parcel(
+    message: Message,
+    now: float,
+    *,
+    queue: str | None = None,
+    counts: Counts | None = None,
+) -> Parcel:
+    """A message on its way to its queue (or another), by way of a delay where it is early."""
+    left = message.ready_at - now
+    target = message.queue if queue is None else queue
+    if left <= 0:
+        return Parcel(message.id, target, write(message, counts=counts))
+    ms = rounded(left)
+    counts = replace(counts or Counts(message.key), ready=message.ready_at)
+    body = write(message, counts=counts, extra={DELAY: ms})
+    return Parcel(message.id, target, body, DELAY_EXCHANGE, ms)
+
+
+def buried(message: Message, reason: str, attempts: int, now: float) -> Parcel:
+    """A message on its way to the dead letters."""
+    burial = Burial(message.queue, message.key, reason, attempts, now)
+    return Parcel(message.id, DEAD_QUEUE, write(message, burial=burial))
+
+
+def held_longer(held: Held, holder: str) -> Parcel:
+    """The copy by which a message is held on; it goes home when its holder dies."""
+    died = Counts(held.message.key, held.counts.attempts + 1, held.counts.deaths + 1)
+    message = replace(held.message, ready_at=0.0)
+    body = write(message, counts=died, extra={HELD: holder})
+    return Parcel(message.id, back_of(message.queue), body, HELD_EXCHANGE)
+
+
+def queue_of(source: str) -> str:
+    """The queue for which a message came from ``source``."""
+    return source.removeprefix(back_of(""))
+
+
+def read_delivery(delivery: Delivery) -> tuple[Message, Counts]:
+    """The message and its past; the server's flag tells of a holder that died."""
+    message, counts = read(delivery.message, queue_of(delivery.source))
+    if delivery.redelivered:
+        counts = Counts(message.key, counts.attempts + 1, counts.deaths + 1, counts.ready)
+    return message, counts
+
+
+def returned(delivery: Delivery, epoch: int, now: float) -> Move:
+    """A delivery on its way back to the head of its queue, or to its delay."""
+    message, counts = read_delivery(delivery)
+    early = message.ready_at > now and not delivery.redelivered
+    queue = message.queue if early else back_of(message.queue)
+    return Move(epoch, delivery.tag, parcel(message, now, queue=queue, counts=counts))
+
+
+def sending(parcels: Sequence[Parcel]) -> Out:
+    """The exchange that stores these."""
+    deadline = time.monotonic() + PATIENCE
+
+    def run(live: Live) -> None:
+        live.kept(Outbox).send(parcels, deadline)
+
+    return Out("publish", run)
+
+
+def acknowledging(moves: Sequence[Move]) -> Exchange:
+    """The exchange that acknowledges what was moved, so far as it is still ours."""
+
+    def run(live: Live) -> None:
+        live.kept(Holdings).acknowledge(x.tag for x in moves if x.epoch == live.epoch)
+
+    return Exchange("acknowledge", run)
+
+
+def shifting(moves: Sequence[Move]) -> Plan[None]:
+    """Move what nobody holds. What cannot be moved the server gives out again."""
+    if not moves:
+        return
+    try:
+        yield sending([move.parcel for move in moves])
+    except (Unavailable, Uncertain, PenstockError):
+        yield Exchange("return", lambda live: _give_back(live, moves))
+        raise
+    yield acknowledging(moves)
+
+
+def _give_back(live: Live, moves: Sequence[Move]) -> None:
+    bells = live.kept(Holdings).bells
+    for move in moves:
+        if move.epoch == live.epoch and move.tag in bells.unacked:
+            bells.channel.basic_reject(move.tag, requeue=True)
+            del bells.unacked[move.tag]

@@ -1,0 +1,169 @@
+"""Publishing on RabbitMQ: all at once, then wait until the server has confirmed each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from penstock.brokers.amqp_queues import Queues
+from penstock.engines.amqp_errors import is_foreign, said
+from penstock.engines.amqp_live import REPLY_TIMEOUT, Live
+from penstock.errors import BrokerError, EncodeError, PenstockError, Unavailable, Uncertain
+
+__all__ = ["Outbox", "Parcel"]
+
+_WINDOW = 1_000  # unconfirmed messages
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A message on its way: the library's form of it, and where it goes."""
+
+    id: str  # of the task
+    queue: str  # where it ends
+    message: Any
+    exchange: str = ""
+    delay: int | None = None  # ms
+
+
+class Outbox:
+    """A channel in confirm mode and what is not confirmed on it; kept by its :class:`Live`."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._queues = live.kept(Queues)
+        self._channel: Any = None
+        self._number = 0  # of the last message sent on the channel
+        self._waiting: dict[int, int] = {}  # number -> place in the batch, in order
+        self._refused: set[int] = set()  # places
+        self._returned: set[str] = set()  # keys
+
+    def send(self, parcels: Sequence[Parcel], deadline: float) -> None:
+        """Return when all are stored; raises Unavailable, Uncertain, EncodeError, ConfigError.
+
+        ``deadline`` (monotonic) is for a server that takes no messages at present.
+        """
+        self._live.await_unblocked(deadline - time.monotonic())
+        for parcel in parcels:
+            self._ensure(parcel)
+        self._queues.register()
+        homeless = self._send(parcels)
+        if homeless:  # their queues were deleted since we looked
+            for parcel in homeless:
+                self._queues.forget(parcel.queue)
+                self._queues.forget(f"{parcel.exchange}.{parcel.delay}")
+                self._ensure(parcel)
+            homeless = self._send(homeless)
+        if homeless:
+            stored = _others(parcels, {parcel.id for parcel in homeless})
+            text = (
+                f"RabbitMQ at {self._live.where} has no queue {homeless[0].queue!r} any more: "
+                "somebody deletes it, or forbids to declare it"
+            )
+            raise Uncertain(text, stored=stored) if stored else Unavailable(text)
+
+    def _ensure(self, parcel: Parcel) -> None:
+        self._queues.ensure(parcel.queue)
+        if parcel.delay is not None:
+            self._queues.ensure_delay(parcel.delay)
+
+    def _send(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Those that no queue took."""
+        self._waiting.clear()
+        self._refused.clear()
+        self._returned.clear()
+        sent = 0
+        try:
+            channel = self._opened()
+            for place, parcel in enumerate(parcels):
+                self._publish(channel, place, parcel)
+                sent = place + 1
+                if len(self._waiting) >= _WINDOW:
+                    self._live.pump(lambda: len(self._waiting) < _WINDOW // 2, REPLY_TIMEOUT)
+            self._live.pump(lambda: not self._waiting, REPLY_TIMEOUT)
+        except PenstockError:
+            raise
+        except Exception as error:
+            if not is_foreign(error):
+                raise
+            raise self._failed(error, parcels, sent) from error
+        if self._refused:
+            stored = _others(parcels, {parcels[place].id for place in self._refused})
+            text = f"RabbitMQ at {self._live.where} refused {len(self._refused)} messages: a queue "
+            text += "is full (x-max-length), or it cannot write"
+            raise Uncertain(text, stored=stored) if stored else Unavailable(text)
+        return [x for x in parcels if x.message.properties["message_id"] in self._returned]
+
+    def _publish(self, channel: Any, place: int, parcel: Parcel) -> None:
+        from amqp import spec
+
+        try:
+            # Not basic_publish(): that looks for news from the server before each message.
+            channel.send_method(
+                spec.Basic.Publish, "Bssbb", (0, parcel.exchange, parcel.queue, True, False),
+                parcel.message,
+            )  # fmt: skip
+        except (ValueError, TypeError, UnicodeError) as error:
+            raise self._unwritable(parcel, error) from error
+        except Exception as error:
+            # The library's packers raise these for numbers and names that AMQP cannot carry.
+            if type(error).__name__ not in {"error", "FrameSyntaxError", "OverflowError"}:
+                raise
+            raise self._unwritable(parcel, error) from error
+        self._number += 1
+        self._waiting[self._number] = place
+
+    def _unwritable(self, parcel: Parcel, error: Exception) -> EncodeError:
+        return EncodeError(f"AMQP has no form for the headers of {parcel.id}: {error}")
+
+    def _failed(
+        self, error: Exception, parcels: Sequence[Parcel], sent: int
+    ) -> PenstockError | Exception:
+        """What a broken connection or a closed channel means for each message."""
+        refusal = self._live.refused(error)
+        doubtful = set(self._waiting.values()) | set(range(sent, len(parcels)))
+        stored = tuple(x.id for place, x in enumerate(parcels) if place not in doubtful)
+        if not isinstance(refusal, Unavailable) and len(parcels) == 1:
+            return refusal
+        if not isinstance(refusal, Unavailable) and isinstance(refusal, BrokerError | EncodeError):
+            return Uncertain(f"{refusal}; the rest of the batch went with it", stored=stored)
+        text = f"the connection to RabbitMQ at {self._live.where} was lost before it confirmed"
+        return Uncertain(f"{text}: {said(error)}", stored=stored)
+
+    # --- the channel -------------------------------------------------------------------------
+
+    def _opened(self) -> Any:
+        if self._channel is None or not self._channel.is_open:
+            channel = self._live.channel("confirm")
+            channel.confirm_select()
+            channel.events["basic_ack"].add(self._on_ack)
+            channel.events["basic_nack"].add(self._on_nack)
+            channel.events["basic_return"].add(self._on_return)
+            self._channel, self._number = channel, 0
+        return self._channel
+
+    def _taken(self, tag: int, multiple: bool) -> list[int]:
+        if not multiple:
+            place = self._waiting.pop(tag, None)
+            return [] if place is None else [place]
+        tags = []
+        for number in self._waiting:
+            if number > tag:
+                break
+            tags.append(number)
+        return [self._waiting.pop(number) for number in tags]
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        self._taken(tag, multiple)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._refused.update(self._taken(tag, multiple))
+
+    def _on_return(self, _error: Any, _exchange: str, _key: str, message: Any) -> None:
+        self._returned.add(message.properties.get("message_id"))
+
+
+def _others(parcels: Sequence[Parcel], ids: set[str]) -> tuple[str, ...]:
+    return tuple(parcel.id for parcel in parcels if parcel.id not in ids)

@@ -1,0 +1,177 @@
+"""A RabbitMQ server as an engine: exchanges are carried out by the threads that own connections.
+
+There are two connections. A server that runs out of memory stops reading from those that publish;
+so what claims and acknowledges must never publish, or nothing could be finished any more.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from penstock.engines.amqp_errors import code_of, refused, said
+from penstock.engines.amqp_line import Line
+from penstock.engines.amqp_live import Live
+from penstock.engines.memory_bells import ahear
+from penstock.errors import ConfigError, Unavailable
+from penstock.plan import Command, Exchange, Wait
+from penstock.url import Url
+
+__all__ = ["SCHEMES", "AmqpServer", "Out", "number"]
+
+SCHEMES = ("amqp", "amqps", "pyamqp")
+_CONNECT_TIMEOUT = 5.0  # seconds
+_WRITE_TIMEOUT = 10.0
+HEARTBEAT = 7.0  # under half of a lease: a holder that is cut off loses what it has in time
+
+
+class Out(Exchange, frozen=True):
+    """An exchange for the connection that publishes and declares."""
+
+
+class AmqpServer:
+    """The engine on one virtual host of one server. Thread-, loop- and fork-safe."""
+
+    def __init__(self, url: Url, *, lost: Callable[[], None] | None = None) -> None:
+        self.url = url
+        self.heartbeat = number(url, "heartbeat", HEARTBEAT)
+        self._out = Line(self._connected, name="out", heartbeat=self.heartbeat)
+        self._custody = Line(self._connected, name="custody", heartbeat=self.heartbeat, lost=lost)
+        _engines.add(self)
+
+    def start_afresh_in_child(self) -> None:
+        """A forked child has connections and threads of its own."""
+        self._out.start_afresh()
+        self._custody.start_afresh()
+
+    # --- exchanges ---------------------------------------------------------------------------
+
+    def _line(self, command: Exchange) -> Line:
+        return self._out if isinstance(command, Out) else self._custody
+
+    def execute(self, command: Command) -> Any:
+        """Carry it out, blocking."""
+        if isinstance(command, Exchange):
+            return self._line(command).run(command.run)
+        if isinstance(command, Wait):
+            return command.listener.wait(command.timeout)
+        raise TypeError(f"this engine opens no bells: {command!r}")
+
+    async def aexecute(self, command: Command) -> Any:
+        """Carry it out; the loop is free meanwhile."""
+        if isinstance(command, Exchange):
+            import asyncio
+
+            return await asyncio.wrap_future(self._line(command).submit(command.run))
+        if isinstance(command, Wait):
+            return await ahear(command.listener, command.timeout)
+        raise TypeError(f"this engine opens no bells: {command!r}")
+
+    def post(self, exchange: Exchange) -> None:
+        """Have it carried out soon; what goes wrong is nobody's business."""
+        self._line(exchange).submit(exchange.run)
+
+    @property
+    def is_used(self) -> bool:
+        """True while something may be held here."""
+        return self._custody.is_used
+
+    def close(self) -> None:
+        """Give connections and threads up; they are made again when needed."""
+        self._out.close()
+        self._custody.close()
+
+    # --- connecting --------------------------------------------------------------------------
+
+    def _connected(self, epoch: Callable[[], int]) -> Live:
+        """A new connection; raises Unavailable, ConfigError."""
+        connection = self._library_connection()
+        import amqp
+
+        try:
+            connection.connect()
+        except amqp.AMQPError as error:
+            if code_of(error):
+                raise refused(error, self.url) from error
+            raise self._unreachable(error) from error
+        except OSError as error:
+            raise self._unreachable(error) from error
+        return Live(connection, epoch=epoch(), where=self.url)
+
+    def _unreachable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"RabbitMQ at {self.url} cannot be reached: {said(error)}; is it running, and is the "
+            "address right?"
+        )
+
+    def _library_connection(self) -> Any:
+        url = self.url
+        try:
+            import amqp
+        except ImportError as error:
+            raise ConfigError(
+                f"{url.scheme}:// needs py-amqp: pip install 'penstock[amqp]'"
+            ) from error
+        secure = url.scheme == "amqps"
+        port = url.port or (5671 if secure else 5672)
+        host = url.host or "localhost"
+        return amqp.Connection(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            userid=url.user or "guest",
+            password="guest" if url.password is None else url.password,  # the server's own default
+            login_method=url.options.get("login_method", "PLAIN"),
+            virtual_host=url.path.removeprefix("/") or "/",
+            ssl=_secured(url) if secure else False,
+            connect_timeout=_CONNECT_TIMEOUT,
+            write_timeout=_WRITE_TIMEOUT,
+            heartbeat=int(self.heartbeat),
+            client_properties={"product": "penstock", "connection_name": f"penstock {os.getpid()}"},
+        )
+
+    def __repr__(self) -> str:
+        return f"AmqpServer({str(self.url)!r})"
+
+
+def number(url: Url, option: str, default: float) -> float:
+    """A number of seconds (or the like) among the URL's options; raises ConfigError."""
+    text = url.options.get(option)
+    try:
+        value = default if text is None else float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise ConfigError(f"the option {option} of {url} is a positive number, not {text!r}")
+    return value
+
+
+def _secured(url: Url) -> dict[str, Any]:
+    """What the library wants to know of TLS; the options are named as in redis URLs."""
+    checks = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+    wanted = url.options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    if wanted not in checks:
+        raise ConfigError(f"ssl_cert_reqs of {url} is one of {', '.join(checks)}, not {wanted!r}")
+    said = {
+        "ca_certs": url.options.get("ssl_ca_certs"),
+        "certfile": url.options.get("ssl_certfile"),
+        "keyfile": url.options.get("ssl_keyfile"),
+    }
+    settings: dict[str, Any] = {name: value for name, value in said.items() if value}
+    settings["cert_reqs"] = checks[wanted]
+    if checks[wanted] is not ssl.CERT_NONE:
+        settings["server_hostname"] = url.host
+    return settings
+
+
+_engines: weakref.WeakSet[AmqpServer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for engine in list(_engines):
+        engine.start_afresh_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

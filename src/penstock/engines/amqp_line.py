@@ -1,0 +1,209 @@
+"""One connection to a RabbitMQ server, and the thread that owns it.
+
+The client library is no friend of threads, and a server that pushes wants somebody who listens.
+So jobs come to the thread in order, each a function of the live connection; between them it reads
+what the server pushes and keeps the connection's heart beating. A lost connection is made again
+by the next job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from penstock import telemetry
+from penstock.engines.amqp_errors import is_foreign, said
+from penstock.engines.amqp_live import Live
+from penstock.errors import PenstockError, Uncertain
+
+__all__ = ["Job", "Line"]
+
+V = TypeVar("V")
+Job = Callable[[Live], V]
+
+
+class Line:
+    """Thread-safe; forgotten and made anew in a forked child."""
+
+    def __init__(
+        self,
+        connect: Callable[[Callable[[], int]], Live],
+        *,
+        name: str,
+        heartbeat: float,
+        lost: Callable[[], None] | None = None,
+    ) -> None:
+        self._connect = connect
+        self._name = name
+        self._heartbeat = heartbeat
+        self._lost = lost
+        self._wake = -1
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        """Know nothing of threads and connections: they were a parent's."""
+        self._lock = threading.Lock()
+        self._jobs: deque[tuple[Job[Any] | None, Future[Any]]] = deque()
+        self._thread: threading.Thread | None = None
+        if self._wake >= 0:  # in a child: its copy of the parent's descriptor
+            os.close(self._wake)
+        self._wake = -1
+        self._live: Live | None = None
+        self._beat_at = 0.0
+
+    # --- for everybody -----------------------------------------------------------------------
+
+    @property
+    def is_used(self) -> bool:
+        """True while there is a thread."""
+        return self._thread is not None
+
+    def submit(self, job: Job[V]) -> Future[V]:
+        """Have it done by the owner, after what was submitted before."""
+        future: Future[V] = Future()
+        self._put(job, future)
+        return future
+
+    def run(self, job: Job[V]) -> V:
+        """What the job gives; raises what it raises."""
+        return self.submit(job).result()
+
+    def close(self) -> None:
+        """End thread and connection, after the jobs so far; a later job begins again."""
+        with self._lock:
+            thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        future: Future[None] = Future()
+        self._put(None, future)
+        future.result()
+        thread.join()
+
+    def _put(self, job: Job[Any] | None, future: Future[Any]) -> None:
+        with self._lock:
+            if self._thread is None:
+                if job is None:
+                    future.set_result(None)
+                    return
+                self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                self._thread = threading.Thread(
+                    target=self._serve, name=f"penstock-amqp-{self._name}", daemon=True
+                )
+                self._thread.start()
+            self._jobs.append((job, future))
+            os.eventfd_write(self._wake, 1)
+
+    # --- the owner ---------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        wake = self._wake
+        while True:
+            self._listen(wake)
+            while self._jobs:
+                job, future = self._jobs.popleft()
+                if job is None:
+                    self._end(wake)
+                    future.set_result(None)
+                    return
+                if future.set_running_or_notify_cancel():
+                    self._do(job, future)
+            self._keep_alive()
+
+    def _end(self, wake: int) -> None:
+        self._hang_up()
+        with self._lock:
+            self._thread = None
+            self._wake = -1
+            os.close(wake)
+            left, self._jobs = self._jobs, deque()
+        for job, future in left:  # they came while we were leaving
+            self._put(job, future)
+
+    def _listen(self, wake: int) -> None:
+        """Wait for jobs; read what comes meanwhile."""
+        while not self._jobs:
+            watched = [wake]
+            if self._live is not None:
+                watched.append(self._live.connection.sock.fileno())
+            timeout = max(0.0, self._beat_at - time.monotonic()) if self._live else None
+            ready = select.select(watched, [], [], timeout)[0]
+            if wake in ready:
+                os.eventfd_read(wake)
+            if len(watched) > 1 and watched[1] in ready:
+                self._read()
+            self._keep_alive()
+
+    def _read(self) -> None:
+        live = self._live
+        if live is None:
+            return
+        try:
+            live.read_what_is_there()
+        except Exception as error:  # noqa: BLE001 - whatever breaks it, the connection is no good
+            self._drop(error)
+
+    def _keep_alive(self) -> None:
+        live, now = self._live, time.monotonic()
+        if live is None or now < self._beat_at:
+            return
+        self._beat_at = now + self._heartbeat / 4
+        try:
+            live.connection.heartbeat_tick()
+        except Exception as error:  # noqa: BLE001 - whatever breaks it, the connection is no good
+            self._drop(error)
+
+    def _do(self, job: Job[Any], future: Future[Any]) -> None:
+        try:
+            live = self._live = self._live or self._new()
+            value = job(live)
+            live.read_what_is_there()  # no frame may lie in the library's buffer while we listen
+        except PenstockError as error:
+            if self._live is not None and self._live.is_broken("custody"):
+                self._drop(error)
+            future.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - the caller is told of everything
+            where = self._live.where if self._live else ""
+            self._drop(error)
+            future.set_exception(_in_doubt(error, where))
+        else:
+            future.set_result(value)
+
+    def _new(self) -> Live:
+        self._beat_at = time.monotonic() + self._heartbeat / 4
+        return self._connect(time.monotonic_ns)
+
+    def _drop(self, error: BaseException) -> None:
+        live, self._live = self._live, None
+        if live is None:
+            return
+        telemetry.emit("amqp.lost", error=error, line=self._name)
+        with contextlib.suppress(Exception):
+            live.connection.collect()
+        if self._lost is not None:
+            self._lost()
+
+    def _hang_up(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            with contextlib.suppress(Exception):
+                live.connection.close()
+            with contextlib.suppress(Exception):
+                live.connection.collect()
+
+
+def _in_doubt(error: Exception, where: object) -> Exception:
+    """What was asked may have been done: nobody has said."""
+    if not is_foreign(error):
+        return error
+    doubt = Uncertain(
+        f"the connection to RabbitMQ at {where} was lost before it replied: {said(error)}"
+    )
+    doubt.__cause__ = error
+    return doubt

@@ -1,0 +1,131 @@
+"""A live connection to a RabbitMQ server: channels by name, and what lives as long as it does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from penstock.engines.amqp_errors import refused
+from penstock.errors import Unavailable
+
+__all__ = ["Live", "Silent"]
+
+V = TypeVar("V")
+
+REPLY_TIMEOUT = 10.0  # seconds: a server that says nothing for so long is taken for gone
+
+
+class Silent(OSError):
+    """The server has not answered in time."""
+
+
+class Live:
+    """Touched only by the thread that owns the connection.
+
+    ``epoch`` is new with each connection: what was delivered by an earlier one is not ours any
+    more.
+    """
+
+    def __init__(self, connection: Any, *, epoch: int, where: object) -> None:
+        self.connection = connection
+        self.epoch = epoch
+        self.where = where
+        self.blocked = ""  # why the server takes nothing at present
+        self._channels: dict[str, Any] = {}
+        self._kept: dict[type[Any], Any] = {}
+        connection.on_blocked = self._on_blocked
+        connection.on_unblocked = self._on_unblocked
+
+    def _on_blocked(self, reason: str) -> None:
+        self.blocked = reason or "low on resources"
+
+    def _on_unblocked(self) -> None:
+        self.blocked = ""
+
+    def kept(self, kind: type[V]) -> V:
+        """The one object of that kind for this connection, made of it on first use."""
+        found: V | None = self._kept.get(kind)
+        if found is None:
+            found = self._kept[kind] = kind(self)  # type: ignore[call-arg]
+        return found
+
+    def has(self, kind: type[V]) -> V | None:
+        """The same, if it was made already."""
+        return self._kept.get(kind)
+
+    def is_broken(self, channel: str) -> bool:
+        """True when the server has closed that channel: what was delivered on it is not ours."""
+        found = self._channels.get(channel)
+        return found is not None and not found.is_open
+
+    def channel(self, name: str, opened: Callable[[Any], None] | None = None) -> Any:
+        """The channel of that name; one that the server closed is opened anew."""
+        channel = self._channels.get(name)
+        if channel is None or not channel.is_open:
+            channel = self._channels[name] = self._new_channel()
+            if opened is not None:
+                opened(channel)
+        return channel
+
+    def _new_channel(self) -> Any:
+        channel = self.connection.channel()
+        channel.auto_decode = False  # bodies are bytes to us
+        return channel
+
+    def on_a_channel_of_its_own(self, call: Callable[[Any], V]) -> V:
+        """What a call gives that may make the server close its channel."""
+        channel = self._new_channel()
+        try:
+            return call(channel)
+        finally:
+            if channel.is_open:
+                channel.close()
+
+    def pump(self, done: Callable[[], bool], timeout: float = REPLY_TIMEOUT) -> None:
+        """Read what comes until ``done()``; raises Silent when nothing comes for ``timeout``."""
+        while not done():
+            self.read(timeout)
+
+    def read(self, timeout: float = REPLY_TIMEOUT) -> None:
+        """Read one thing; raises Silent."""
+        try:
+            self.connection.drain_events(timeout=timeout)
+        except TimeoutError as error:
+            raise Silent(f"it has said nothing for {timeout:g} s") from error
+
+    def read_what_is_there(self) -> None:
+        """Read all that has come already."""
+        try:
+            while True:
+                self.connection.drain_events(timeout=0)
+        except TimeoutError:
+            return
+
+    def wait(self, channel: Any, methods: Any) -> Any:
+        """The next reply of these kinds on a channel, its members as a tuple; raises Silent."""
+        try:
+            return channel.wait(methods, timeout=REPLY_TIMEOUT, returns_tuple=True)
+        except TimeoutError as error:
+            raise Silent(f"it has said nothing for {REPLY_TIMEOUT:g} s") from error
+
+    def await_unblocked(self, timeout: float) -> None:
+        """Wait while the server takes nothing; raises Unavailable in the end."""
+        deadline = time.monotonic() + timeout
+        self.read_what_is_there()
+        while self.blocked:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Unavailable(
+                    f"RabbitMQ at {self.where} takes no messages at present ({self.blocked}): its "
+                    "memory or disk alarm is on; nothing was sent. Drain queues, or give it more "
+                    "(rabbitmqctl status shows the alarms)"
+                )
+            try:
+                self.connection.drain_events(timeout=min(left, 1.0))
+            except TimeoutError:
+                self.connection.heartbeat_tick()
+
+    def refused(self, error: BaseException) -> Exception:
+        """The error in our words."""
+        return refused(error, self.where)
