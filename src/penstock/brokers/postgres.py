@@ -31,6 +31,7 @@ from penstock.engines.postgres_batch import Batch
 from penstock.engines.postgres_errors import AlreadyThere
 from penstock.engines.postgres_records import SQL as RECORDS
 from penstock.engines.postgres_records import as_kept
+from penstock.engines.postgres_schema import Schema
 from penstock.engines.postgres_values import integers, texts
 from penstock.engines.processes import Fate
 from penstock.errors import NameTaken, Unavailable, Uncertain
@@ -90,6 +91,11 @@ class PostgresBroker(PostgresLooking):
     def _leave(self, batch: Batch) -> None:
         batch.call(SQL.release, id=self._me.id)
         batch.call(SQL.drop_holder, id=self._me.id)
+
+    @property
+    def schema(self) -> Schema:
+        """The tables, for whoever administers them."""
+        return self.engine.administration
 
     def describe(self) -> str:
         url = self.engine.url

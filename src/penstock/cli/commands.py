@@ -18,6 +18,7 @@ COMMANDS = {
     "purge": "penstock.cli.purge:purge",
     "dead": "penstock.cli.dead:dead",
     "tend": "penstock.cli.tend:tend",
+    "schema": "penstock.cli.schema:schema",
     "demo": "penstock.cli.demo:demo",
 }
 

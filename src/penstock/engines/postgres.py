@@ -65,6 +65,7 @@ class PostgresServer:
     def __init__(self, url: Url) -> None:
         self.url = url
         self.schema = url.options.get("schema") or "penstock"
+        self.administration = postgres_schema.Schema(self.connect, self.schema, url)
         self._size = _pool_size(url)
         self._start_afresh()
         _engines.add(self)

@@ -7,6 +7,7 @@ new one is being rolled out. The database says which is the oldest that may stil
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +20,7 @@ from penstock.errors import ConfigError
 if TYPE_CHECKING:
     from psycopg import Connection, Error
 
-__all__ = ["SCHEMA", "SQL", "Found", "apply", "ensure", "look", "script"]
+__all__ = ["SCHEMA", "SQL", "Found", "Schema", "apply", "ensure", "look", "script"]
 
 SQL = Statements("penstock.engines.sql.postgres")
 
@@ -33,6 +34,35 @@ class Found(msgspec.Struct, frozen=True):
 
     version: int = 0
     oldest: int = 0
+
+
+class Schema:
+    """One schema in one database, for whoever administers it. ``connect`` gives a connection."""
+
+    newest = SCHEMA
+
+    def __init__(self, connect: Callable[[], Connection[Any]], name: str, where: object) -> None:
+        self._connect = connect
+        self._name = name
+        self.where = f"schema {name} at {where}"
+        self._at = where
+
+    def found(self) -> Found:
+        """What is there."""
+        with self._connect() as connection:
+            return look(connection, self._name, self._at)
+
+    def apply(self) -> tuple[int, ...]:
+        """Bring it up to date; gives the versions that were applied."""
+        with self._connect() as connection:
+            return apply(connection, self._name, self._at)
+
+    def script(self, since: int) -> str:
+        """The SQL of all versions after that one."""
+        return script(self._name, since)
+
+    def __repr__(self) -> str:
+        return f"<{self.where}>"
 
 
 def script(schema: str, since: int = 0) -> str:

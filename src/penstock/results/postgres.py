@@ -13,6 +13,7 @@ from penstock.engines.pending import Pending
 from penstock.engines.postgres import PostgresServer
 from penstock.engines.postgres_batch import Batch
 from penstock.engines.postgres_records import SQL, distinct, get_records, put_records
+from penstock.engines.postgres_schema import Schema
 from penstock.engines.postgres_values import texts
 from penstock.message import Record
 from penstock.plan import Exchange, Listen, Plan, Wait
@@ -40,6 +41,11 @@ class PostgresStore(PlannedStore):
 
     def close(self) -> None:
         self.engine.close()
+
+    @property
+    def schema(self) -> Schema:
+        """The tables, for whoever administers them."""
+        return self.engine.administration
 
     @property
     def _now(self) -> float | None:
