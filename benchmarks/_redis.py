@@ -28,6 +28,14 @@ def redis_server():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def redis_pid(port):
+    """The process id of the server at that port."""
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(b"INFO server\r\n")
+        said = line.recv(65_536).decode()
+    return int(said.partition("process_id:")[2].partition("\r")[0])
+
+
 def answers(port):
     deadline = time.monotonic() + 20
     while True:

@@ -10,7 +10,6 @@ must have run.
 """
 
 import argparse
-import contextlib
 import os
 import shutil
 import signal
@@ -22,30 +21,30 @@ import time
 from pathlib import Path
 
 import _marks
+from _systems import WARM_UP, cpu, running, tree, wait
 
 HERE = Path(__file__).parent
-WARM_UP = 50
 
 
 def penstock_worker():
-    return [sys.executable, "-m", "penstock", "-A", "_drain_penstock", "worker", "-c", "2", "-q"]
+    return [sys.executable, "-m", "penstock", "-A", "_app_penstock", "worker", "-c", "2", "-q"]
 
 
 def huey_worker():
     return [
-        sys.executable, "-m", "huey.bin.huey_consumer", "_drain_huey.huey",
+        sys.executable, "-m", "huey.bin.huey_consumer", "_app_huey_sqlite.huey",
         "-w", "2", "-k", "process", "-n", "-q", "-d", "0.001", "-m", "0.01",
     ]  # fmt: skip
 
 
 FILL = {
     "penstock": """
-from _drain_penstock import run
+from _app_penstock import run
 for start in range({first}, {last}, 5000):
     run.send_many([(n,) for n in range(start, min(start + 5000, {last}))])
 """,
     "huey": """
-from _drain_huey import huey, run
+from _app_huey_sqlite import huey, run
 with huey.storage.db(commit=True) as cursor:  # filling is not what is measured
     for n in range({first}, {last}):
         task = run.s(n)
@@ -84,43 +83,9 @@ def measure(system, count, disk):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def running(command, folder, environment):
-    worker = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        yield worker
-    finally:
-        for pid in reversed(tree(worker.pid)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        worker.wait()
-
-
 def fill(system, first, last, folder, environment):
     code = FILL[system].format(first=first, last=last)
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, check=True)
-
-
-def wait(condition, timeout=60.0):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "the worker did not get on"
-        time.sleep(0.02)  # a benchmark looks from outside; nothing measured waits for this
-
-
-def tree(pid):
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(p for child in children for p in tree(int(child)))]
-
-
-def cpu(pids):
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def main():

@@ -17,11 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from drain import HERE, cpu, penstock_worker, running, tree
+from _systems import HERE, cpu, memory, running, tree
+from drain import penstock_worker
 
 CLIENT = """
 import sys, time
-from _drain_penstock import run
+from _app_penstock import run
 for _ in range(20):
     run.delay(0).get(timeout=20)
 times = []
@@ -40,15 +41,6 @@ def round_trip(calls, folder, environment):
         cwd=folder, env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     return map(float, done.stdout.split())
-
-
-def pss(pids):
-    total = 0
-    for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1])
-    return total / 1024
 
 
 def import_cost(statement, runs=15):
@@ -81,11 +73,11 @@ def main():
             before = cpu(everyone)
             time.sleep(options.seconds)  # being idle is what is measured
             share = (cpu(everyone) - before) / options.seconds * 100
-            memory = pss(everyone)
+            taken = memory(everyone)
             count = f"{options.runs} x {options.calls} calls"
             print(f"round trip         p50 {p50:.2f} ms   p99 {p99:.2f} ms   ({count})")
             print(f"idle CPU           {share:.2f} % of a core over {options.seconds:.0f} s")
-            print(f"memory (PSS)       {memory:.1f} MB in {len(everyone)} processes")
+            print(f"memory (PSS)       {taken:.1f} MB in {len(everyone)} processes")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"import penstock    {import_cost('import penstock'):.1f} ms above a bare interpreter")

@@ -1,0 +1,64 @@
+"""Rounds of several contenders as one table: medians with their spread, and ratios."""
+
+import json
+import platform
+import statistics
+from datetime import UTC, datetime
+from pathlib import Path
+
+__all__ = ["Table"]
+
+
+class Table:
+    """What was measured: a contender's figures, round by round."""
+
+    def __init__(self, question, *settings):
+        self.question = question
+        self.settings = settings
+        self.rounds = {}
+
+    def add(self, contender, figures):
+        """One round; it is shown as it comes."""
+        self.rounds.setdefault(contender, []).append(figures)
+        said = "  ".join(f"{name} {number(value)}" for name, value in figures.items())
+        print(f"  {contender:24}{said}", flush=True)
+
+    def middle(self, contender, figure):
+        """The median of its rounds."""
+        return statistics.median(self._values(contender, figure))
+
+    def _values(self, contender, figure):
+        return [figures[figure] for figures in self.rounds[contender]]
+
+    def show(self, main, *, against=None, less_is_better=False):
+        """Print all medians, the main figure with its spread, and how it compares."""
+        others = [name for name in next(iter(self.rounds.values()))[0] if name != main]
+        print(f"\n{self.question}  {' '.join(map(str, self.settings))}")
+        head = f"{'':24}{main:>14}{'min-max':>18}" + "".join(f"{name:>20}" for name in others)
+        print(head + (f"{against + ' is':>18}" if against in self.rounds else ""))
+        for contender in self.rounds:
+            values = self._values(contender, main)
+            spread = f"{number(min(values))}-{number(max(values))}"
+            line = f"{contender:24}{number(self.middle(contender, main)):>14}{spread:>18}"
+            line += "".join(f"{number(self.middle(contender, name)):>20}" for name in others)
+            print(line + self._compared(contender, main, against, less=less_is_better))
+
+    def _compared(self, contender, figure, against, *, less):
+        if against not in self.rounds or contender == against:
+            return ""
+        ratio = self.middle(against, figure) / self.middle(contender, figure)
+        return f"{f'{1 / ratio if less else ratio:.2f} x':>18}"
+
+    def keep(self, file):
+        """Write the raw rounds, with what they were measured on, for plots and comparisons."""
+        if file:
+            machine = {"python": platform.python_version(), "system": platform.platform()}
+            what = {"question": self.question, "settings": list(map(str, self.settings))}
+            when = {"measured": datetime.now(UTC).isoformat(timespec="seconds")}
+            data = what | when | {"machine": machine, "rounds": self.rounds}
+            Path(file).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def number(value):
+    """A figure as people read it."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
