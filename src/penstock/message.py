@@ -45,6 +45,7 @@ def _fresh_counter() -> itertools.count[int]:
 
 
 _encode = msgspec.json.Encoder().encode
+_decode_map = msgspec.json.Decoder(dict[str, Any]).decode
 _own = os.urandom(4).hex()
 _counter = _fresh_counter()
 
@@ -95,14 +96,21 @@ class PackedHeaders(Mapping[str, Any]):
     """Headers as the JSON text that they travel as, read when somebody first looks into them.
 
     Made from a template's text they cost a fifth of a map that is encoded; a broker that stores
-    JSON takes ``json`` as it is. The text is ours: it must be a JSON object.
+    JSON takes ``json`` as it is, and gives it out as it was. The text must be a JSON object.
     """
 
-    __slots__ = ("_read", "json")
+    __slots__ = ("_read", "json", "names", "seen")
 
     def __init__(self, json: bytes) -> None:
         self.json = json
+        self.names: frozenset[str] | None = None  # no others are in it; None: not known
+        self.seen: Any = None  # what the wire read from the text, for when it is asked again
         self._read: dict[str, Any] | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """True once somebody looked into them: then looking again costs nothing."""
+        return self._read is not None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> PackedHeaders:
@@ -116,8 +124,27 @@ class PackedHeaders(Mapping[str, Any]):
 
     def _map(self) -> dict[str, Any]:
         if self._read is None:
-            self._read = msgspec.json.decode(self.json, type=dict[str, Any])
+            try:
+                self._read = _decode_map(self.json)
+            except (msgspec.MsgspecError, UnicodeDecodeError):  # numbers beyond what it takes
+                from json import loads
+
+                self._read = loads(self.json)
         return self._read
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As a map's; most names that are asked for are not there, which the text shows unread."""
+        return default if self._lacks(name) else self._map().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return not self._lacks(str(name)) and name in self._map()
+
+    def _lacks(self, name: str) -> bool:
+        """Whether it surely has no such member, told without reading it."""
+        if self.names is not None:
+            return name not in self.names
+        text = self.json
+        return self._read is None and b"\\" not in text and name.encode() not in text
 
     def __getitem__(self, name: str) -> Any:
         return self._map()[name]

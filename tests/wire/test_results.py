@@ -4,9 +4,11 @@ import json
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.errors import DecodeError, EncodeError
-from penstock.wire.result import ResultDocument, decode_result, encode_result
+from penstock.wire.codec import Limits
+from penstock.wire.result import ResultDocument, decode_result, encode_result, encode_success
 from wire_values import documents
 
 
@@ -66,3 +68,19 @@ def test_what_is_no_result_document_is_refused(data):
 def test_a_value_without_form_is_refused():
     with pytest.raises(EncodeError, match="type object"):
         encode_result(ResultDocument(task_id="1", status="SUCCESS", result=object()))
+
+
+@given(st.text(min_size=1), st.recursive(st.none() | st.integers() | st.text(), st.lists))
+def test_a_plain_success_is_written_as_any_result(task_id, value):
+    now = 1_700_000_000.25
+    document = ResultDocument(
+        task_id=task_id, status="SUCCESS", result=value, children=[], date_done=now
+    )
+    assert encode_success(task_id, value, now) == encode_result(document)
+
+
+def test_a_plain_success_is_as_deep_as_any_result():
+    limits = Limits(max_depth=3)
+    encode_success("1", [[]], 0.0, limits=limits)
+    with pytest.raises(EncodeError, match="levels deep"):
+        encode_success("1", [[[]]], 0.0, limits=limits)

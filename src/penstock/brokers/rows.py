@@ -75,7 +75,7 @@ def message(row: Sequence[Any]) -> Message:
     return Message(
         task_id,
         queue,
-        from_json(headers),
+        PackedHeaders(headers) if headers else {},
         body,
         priority,
         ready_at,

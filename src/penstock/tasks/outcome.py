@@ -17,6 +17,7 @@ from penstock.wire.result import (
     READY_STATES,
     ResultDocument,
     encode_result,
+    encode_success,
     exception_document,
 )
 from penstock.wire.task import Call, encode_call
@@ -143,7 +144,11 @@ def _state(outcome: Outcome) -> str:
 def _encoded(
     outcome: Outcome, call: Call, settings: Settings, delivery: Delivery, now: float
 ) -> bytes:
-    data = encode_result(_document(outcome, call, settings, delivery, now), limits=_ANY_SIZE)
+    alone = call.group is None and call.parent_id is None and not settings.result_extended
+    if isinstance(outcome, Succeeded) and alone and not outcome.children:
+        data = encode_success(call.id, outcome.value, now, limits=_ANY_SIZE)
+    else:
+        data = encode_result(_document(outcome, call, settings, delivery, now), limits=_ANY_SIZE)
     if len(data) > settings.result_max_bytes:
         raise EncodeError(
             f"the result of {call.task} takes {len(data)} bytes, more than result_max_bytes "

@@ -38,11 +38,24 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True):
     argsrepr: str | None = None
     kwargsrepr: str | None = None
 
+    def _equals(self, other: _Facts, kind: type[_Facts]) -> bool:
+        """By the members of ``kind``, whatever a subclass adds for reading."""
+        return all(getattr(self, name) == getattr(other, name) for name in kind.__struct_fields__)
+
+    __hash__ = None  # type: ignore[assignment] # they hold maps
+
 
 class Header(_Facts, frozen=True, kw_only=True):
     """What a supervisor needs to know of a message; reading it leaves the body alone."""
 
     protocol: ClassVar[int] = 2
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Header) or self.protocol != other.protocol:
+            return NotImplemented
+        return self._equals(other, Header)
+
+    __hash__ = None
 
 
 class OldHeader(Header, frozen=True, kw_only=True):
@@ -72,3 +85,8 @@ class Call(_Facts, frozen=True, kw_only=True):
     reply_to: str | None = None
     headers: Mapping[str, Any] = {}
     embed: Embed = Embed()
+
+    def __eq__(self, other: object) -> bool:
+        return self._equals(other, Call) if isinstance(other, Call) else NotImplemented
+
+    __hash__ = None

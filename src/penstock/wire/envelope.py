@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from penstock.errors import DecodeError, EncodeError
 from penstock.message import Message, PackedHeaders, new_id
+from penstock.wire.call import Name
 from penstock.wire.codec import LIMITS, Limits, dumps, loads
 from penstock.wire.names import is_name
+from penstock.wire.plain import plain_header
 from penstock.wire.task import read_header, readable_id
 
 __all__ = ["pack", "read_envelope", "unpack"]
@@ -102,7 +104,62 @@ def unpack(data: bytes | str, *, queue: str, limits: Limits = LIMITS) -> Message
     A message whose envelope can be read but whose task cannot is given out too: what reads its
     header says what is wrong with it.
     """
-    return read_envelope(loads(data, limits=limits), queue=queue)
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    return _unpack_plain(raw, queue, limits) or read_envelope(
+        loads(data, limits=limits), queue=queue
+    )
+
+
+class _Info(msgspec.Struct, forbid_unknown_fields=True):
+    exchange: str
+    routing_key: str
+
+
+class _Told(msgspec.Struct, forbid_unknown_fields=True):
+    correlation_id: str
+    delivery_mode: int
+    delivery_info: _Info
+    priority: int
+    body_encoding: Literal["base64"]
+    delivery_tag: Name
+    reply_to: str | None = None
+
+
+class _Said(msgspec.Struct, rename="kebab", forbid_unknown_fields=True):
+    body: bytes
+    headers: msgspec.Raw
+    properties: _Told
+    content_encoding: str
+    content_type: Literal["application/json"]
+
+
+_decode_said = msgspec.json.Decoder(_Said).decode
+
+
+def _unpack_plain(data: bytes, queue: str, limits: Limits) -> Message | None:
+    """The message, where its envelope is as most senders write it; its headers stay text."""
+    if len(data) > limits.max_bytes:
+        return None
+    try:
+        said = _decode_said(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    headers, told = PackedHeaders(bytes(said.headers)), said.properties
+    header = plain_header(headers, limits)
+    if header is None:
+        return None
+    where = told.delivery_info
+    properties = {
+        "correlation_id": told.correlation_id,
+        "delivery_mode": told.delivery_mode,
+        "delivery_info": {"exchange": where.exchange, "routing_key": where.routing_key},
+        "content_type": said.content_type,
+        "content_encoding": said.content_encoding,
+    }
+    if told.reply_to is not None:
+        properties["reply_to"] = told.reply_to
+    tag, priority = told.delivery_tag, told.priority
+    return Message(header.id, queue, headers, said.body, priority, 0.0, None, tag, properties)
 
 
 def read_envelope(envelope: Any, *, queue: str) -> Message:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
 import msgspec
@@ -17,6 +19,7 @@ __all__ = [
     "ResultDocument",
     "decode_result",
     "encode_result",
+    "encode_success",
     "exception_document",
     "read_exception",
 ]
@@ -74,6 +77,24 @@ def encode_result(doc: ResultDocument, *, limits: Limits = LIMITS) -> bytes:
         document.update({k: v for k, v in doc.stamps.items() if k not in _MEMBERS})
     document["task_id"] = doc.task_id
     return dumps(document, limits=limits)
+
+
+def encode_success(task_id: str, value: Any, now: float, *, limits: Limits = LIMITS) -> bytes:
+    """What :func:`encode_result` writes of a value that nothing else is to be said of.
+
+    The document of most runs, in a third of the time. ``now`` is wall time. Raises EncodeError.
+    """
+    return b'{"status": "SUCCESS", "result": %b, "traceback": null, "children": [], %b, %b}' % (
+        dumps(value, limits=_of_members(limits)),
+        f'"date_done": "{write_moment(now)}"'.encode(),
+        f'"task_id": {quoted(task_id)}'.encode(),
+    )
+
+
+@lru_cache
+def _of_members(limits: Limits) -> Limits:
+    """The limits of what stands in a document: one level is its own."""
+    return msgspec.structs.replace(limits, max_depth=limits.max_depth - 1)
 
 
 def _extension(doc: ResultDocument) -> dict[str, Any]:

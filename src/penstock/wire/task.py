@@ -18,6 +18,7 @@ from penstock.wire.body import check_format, read_body
 from penstock.wire.call import Call, Embed, Header, OldHeader
 from penstock.wire.codec import LIMITS, Limits, dumps
 from penstock.wire.names import MAX_NAME, is_name, is_utf8
+from penstock.wire.plain import plain_call, plain_header
 from penstock.wire.times import read_moment, write_moment
 
 __all__ = [
@@ -130,6 +131,10 @@ def read_header(message: Message, *, limits: Limits = LIMITS) -> Header:
 
     The body is read only for protocol 1, which has everything there.
     """
+    plain = plain_header(message.headers, limits)
+    if plain is not None:
+        check_format(message)
+        return plain
     if "task" not in message.headers:
         return _read_old(message, limits)[0]
     check_format(message)
@@ -138,14 +143,39 @@ def read_header(message: Message, *, limits: Limits = LIMITS) -> Header:
 
 def decode_call(message: Message, *, limits: Limits = LIMITS) -> Call:
     """The call that a message asks for; raises DecodeError with the reason."""
+    plain = plain_call(message.headers, limits)
+    if plain is not None:
+        return _completed(plain, message, *_arguments(message, limits))
     if "task" not in message.headers:
         return _decode_old(message, limits)
     header = _header(message.headers, limits)
+    return _call(message, header, *_arguments(message, limits))
+
+
+def _arguments(message: Message, limits: Limits) -> tuple[list[Any], dict[str, Any], Any]:
+    """Arguments, keyword arguments and what follows, as the body says them."""
     body = read_body(message, limits)
     if not isinstance(body, list) or len(body) != 3:  # noqa: PLR2004
         raise DecodeError("its body is no list of arguments, keyword arguments and what follows")
     args, kwargs, embed = body
-    return _call(message, header, args, kwargs, embed)
+    if not isinstance(args, list):
+        raise DecodeError(f"its args are no list but {type(args).__name__}")
+    if not isinstance(kwargs, dict):
+        raise DecodeError(f"its kwargs are no map but {type(kwargs).__name__}")
+    return args, kwargs, embed
+
+
+def _completed(call: Call, message: Message, args: Any, kwargs: Any, embed: Any) -> Call:
+    """A call that was just read from headers alone, with the rest; nobody else has it yet."""
+    put = msgspec.structs.force_setattr
+    put(call, "args", args)
+    put(call, "kwargs", kwargs)
+    if embed and not (isinstance(embed, dict) and _all_null(embed)):
+        put(call, "embed", _checked(embed, Embed, "what follows it"))
+    reply_to = message.properties.get("reply_to")
+    if isinstance(reply_to, str):
+        put(call, "reply_to", reply_to)
+    return call
 
 
 def readable_id(message: Message) -> str | None:
@@ -210,11 +240,11 @@ def _checked(value: Any, kind: type[T], where: str) -> T:
         raise DecodeError(f"{where}: {error}"[:300]) from error
 
 
+def _all_null(members: dict[str, Any]) -> bool:
+    return all(value is None for value in members.values())
+
+
 def _call(message: Message, header: Header, args: Any, kwargs: Any, embed: Any) -> Call:
-    if not isinstance(args, list):
-        raise DecodeError(f"its args are no list but {type(args).__name__}")
-    if not isinstance(kwargs, dict):
-        raise DecodeError(f"its kwargs are no map but {type(kwargs).__name__}")
     reply_to = message.properties.get("reply_to")
     return Call(
         args=args,

@@ -23,7 +23,7 @@ from penstock.tasks.outcome import (
     state_document,
 )
 from penstock.tasks.run import Guard, arun_call, run_call
-from penstock.wire.task import Call, Embed, decode_call
+from penstock.wire.task import Call, decode_call
 from penstock.worker import log, protocol
 from penstock.worker.protocol import Begun, Finished, FromExecutor, Hand, Progress, Ready, Retried
 from penstock.worker.story import tell_end
@@ -60,6 +60,7 @@ class Executor:
         self._hostname = hostname
         self._clock = app.clock
         self._pid = os.getpid()
+        self._limits = app.conf.message_limits
 
     def start(self) -> None:
         """Get ready for tasks, and say so."""
@@ -121,7 +122,7 @@ class Executor:
     def _begin(self, hand: Hand) -> Call | None:
         reach("received")
         try:
-            call = decode_call(hand.message, limits=self.app.conf.message_limits)
+            call = decode_call(hand.message, limits=self._limits)
             _refuse_follow_ups(call)
         except DecodeError as error:
             self._outlet.send(protocol.Unreadable(hand.tag, str(error)))
@@ -172,12 +173,12 @@ class Executor:
                 return Finished(hand.tag, state, document, outcome.runtime)
 
 
-_NOTHING_FOLLOWS = Embed()
+_NOTHING_FOLLOWS = Call(task="-", id="-").embed  # the default, one object for all
 
 
 def _refuse_follow_ups(call: Call) -> None:
     """Raise DecodeError for a call with callbacks or a chain: half a run would lose them."""
-    if call.embed == _NOTHING_FOLLOWS:
+    if call.embed is _NOTHING_FOLLOWS or call.embed == _NOTHING_FOLLOWS:
         return
     asked = [name for name in call.embed.__struct_fields__ if getattr(call.embed, name)]
     if asked:

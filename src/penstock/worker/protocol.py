@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import PenstockError
-from penstock.message import Message
+from penstock.message import Message, PackedHeaders
 
 __all__ = [
     "Begun",
@@ -182,11 +182,49 @@ class Unreadable(msgspec.Struct, frozen=True, tag=8, array_like=True):
 
 FromExecutor = Ready | Begun | Progress | Finished | Retried | Rejected | Leaving | Unreadable
 
-_encoder = msgspec.msgpack.Encoder()
-_hand_decoder = msgspec.msgpack.Decoder(Hand)
 
-pack_hand = _encoder.encode
-unpack_hand = _hand_decoder.decode
+class _Packet(msgspec.Struct, array_like=True):
+    """A hand as it travels: headers that are text stay text."""
+
+    tag: int
+    attempt: int
+    announce: bool
+    soft: float | None
+    id: str
+    queue: str
+    headers: bytes | dict[str, Any]
+    body: bytes
+    priority: int
+    ready_at: float
+    expires_at: float | None
+    key: str
+    properties: Mapping[str, Any]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decode_packet = msgspec.msgpack.Decoder(_Packet).decode
+
+
+def pack_hand(hand: Hand) -> bytes:
+    """A hand as one packet."""
+    m = hand.message
+    headers = m.headers.json if type(m.headers) is PackedHeaders else dict(m.headers)
+    return _encoder.encode(
+        (
+            hand.tag, hand.attempt, hand.announce, hand.soft, m.id, m.queue, headers, m.body,
+            m.priority, m.ready_at, m.expires_at, m.key, m.properties,
+        )
+    )  # fmt: skip
+
+
+def unpack_hand(data: bytes | memoryview) -> Hand:
+    """The hand in a packet."""
+    p = _decode_packet(data)
+    headers = PackedHeaders(p.headers) if isinstance(p.headers, bytes) else p.headers
+    message = Message(
+        p.id, p.queue, headers, p.body, p.priority, p.ready_at, p.expires_at, p.key, p.properties
+    )
+    return Hand(p.tag, message, p.attempt, p.announce, p.soft)
 
 
 def frame(value: object) -> bytes:
