@@ -75,7 +75,7 @@ class Storm:
 
     def run(self):
         """Rage, heal, drain, judge; gives the report."""
-        shutil.copy(HERE / self.TASKS, self.folder)
+        shutil.copy(HERE / self.TASKS, self.folder / "storm_tasks.py")
         plan = self.plan
         with site(plan.broker, self.folder) as self.site:
             self.history.note("setup", lease=plan.lease, custody=self.site.custody, **self.setup())

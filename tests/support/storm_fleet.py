@@ -18,6 +18,8 @@ PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 class Fleet:
     """Everything that a storm starts, in one folder, under one mark in its environment."""
 
+    python = sys.executable
+
     def __init__(self, folder, *, history, environment, slots, options=()):
         self.folder = folder
         self.history = history
@@ -42,19 +44,19 @@ class Fleet:
 
     def worker_command(self, name):
         return [
-            sys.executable, "-m", "penstock", "-A", "storm_tasks",
+            self.python, "-m", "penstock", "-A", "storm_tasks",
             "worker", "-q", "-c", str(self.slots), "-n", name, *self.options,
         ]  # fmt: skip
 
     def start_client(self, prefix, count, seed, **environment):
-        command = [sys.executable, str(HERE / "storm_client.py"), "send", prefix, count, seed]
+        command = [self.python, str(HERE / "storm_client.py"), "send", prefix, count, seed]
         client = self._start(command, f"client-{prefix}.log", environment)
         self.clients.append(client)
         return client
 
     def finish(self, patience):
         """Read everything with a fresh client; gives its exit code."""
-        command = [sys.executable, str(HERE / "storm_client.py"), "finish", patience]
+        command = [self.python, str(HERE / "storm_client.py"), "finish", patience]
         return self._start(command, "client-last.log", {}).wait()
 
     def _start(self, command, log, environment):

@@ -1,0 +1,1 @@
+"""Other task queues, for the same storm."""
