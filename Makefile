@@ -14,6 +14,7 @@ CORE := setup.py $(wildcard src/penstock/queues/_core/*.h src/penstock/queues/_c
 SEEDS ?= 200
 EXAMPLES ?= 5000
 SECONDS ?= 60
+HOURS ?= 1
 PYTEST ?=
 
 .DEFAULT_GOAL := help
@@ -87,8 +88,15 @@ simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make
 faults: $(VENV)/.test $(VENV)/.servers ## every crash point, queues under 1,000 SIGKILLs, a storm over each broker
 	@CRASH_POINTS=all $(BIN)/pytest tests/faults $(PYTEST)
 	@$(BIN)/python tests/support/queue_storm.py --kills 1000
-	@$(BIN)/python tests/support/storm.py --broker sqlite --tasks 20000 --kill executor=180 worker=25 zygote=12 client=6 term=8 stop=6
-	@$(BIN)/python tests/support/storm.py --broker redis --tasks 20000 --kill executor=180 worker=25 zygote=12 client=6 term=8 stop=6 server=10 cut=100
+	@$(BIN)/python tests/support/storms.py
+
+.PHONY: faults-long
+faults-long: $(VENV)/.test $(VENV)/.servers ## storms over one broker after the other: make faults-long HOURS=8
+	@$(BIN)/python tests/support/storms.py --hours $(HOURS)
+
+.PHONY: mutants
+mutants: $(VENV)/.test $(VENV)/.servers ## plant real failures in a copy of penstock: the storm must find each
+	@$(BIN)/python tests/support/mutants.py
 
 # Hypothesis marks each of its tests; here they get more examples and no time limit.
 .PHONY: fuzz

@@ -49,7 +49,8 @@ WHEN = {
 
 def points_of(broker):
     """The points that are passed on that broker."""
-    return [p for p in POINTS if ONLY_AT.get(p.split(".")[1], broker) == broker]
+    names = [p for p in POINTS if ONLY_AT.get(p.split(".")[1], broker) == broker]
+    return [name for name in names if broker != "rabbitmq" or "lease." not in name]
 
 
 class Scene(Storm):

@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "delays are not kept",
         "delayed work runs at once: Celery's eta with an eager consumer",
-        "brokers/sqlite_rows.py",
+        "brokers/rows.py",
         "DELAYED if ready_at > now else READY",
         "READY",
         faults={},
@@ -162,11 +162,13 @@ MUTANTS = (
         "a warm shutdown drops what waits",
         "celery#4354: buffered deliveries are lost when the worker is told to end",
         "worker/supervisor.py",
-        "            slot.channel.finish()\n"
-        "        self._endings.hand_back(self.crew.take(list(self.crew.waiting)))\n",
-        "            slot.channel.finish()\n"
+        "            self._retiring.leave(slot, now)\n"
+        "        self._endings.hand_back(self.crew.take(list(self.crew.waiting)))\n"
+        "        reach",
+        "            self._retiring.leave(slot, now)\n"
         "        for work in self.crew.take(list(self.crew.waiting)):\n"
-        "            self._endings._settle(work, None)\n",
+        "            self._endings._settle(work, None)\n"
+        "        reach",
         faults={"term": 8},
         kind="quick",
         tasks=3000,

@@ -78,7 +78,7 @@ class Storm:
         shutil.copy(HERE / self.TASKS, self.folder / "storm_tasks.py")
         plan = self.plan
         with site(plan.broker, self.folder) as self.site:
-            self.history.note("setup", lease=plan.lease, custody=self.site.custody, **self.setup())
+            self.history.note("setup", lease=plan.lease, **self.setup())
             self.fleet = self.FLEET(
                 self.folder, history=self.history, environment=self.environment(), slots=plan.slots
             )
@@ -92,11 +92,13 @@ class Storm:
         return self.verdict()
 
     def setup(self):
-        return {"crash_limit": int(self.plan.environment.get("STORM_CRASH_LIMIT", "1000"))}
+        site = {"custody": self.site.custody, "atomic": self.site.atomic}
+        return site | {"crash_limit": int(self.plan.environment.get("STORM_CRASH_LIMIT", "1000"))}
 
     def environment(self):
         return {
             "STORM_URL": self.site.url,
+            "STORM_BACKEND": self.site.backend or self.site.url,
             "STORM_HISTORY": str(self.folder / "history"),
             "STORM_LEASE": str(self.plan.lease),
             "STORM_SECRET": self.secret,

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from postgres_server import PostgresServer
 from proxy import BOTH, TO_CLIENT, TO_SERVER, Proxy
+from rabbit_server import RabbitServer
 from servers import RedisServer
 
 __all__ = ["SITES", "site"]
@@ -16,6 +17,8 @@ class Site:
 
     name = ""
     custody = "lease"  # or "connection": what a lost connection held is handed out again at once
+    atomic = True  # result and acknowledgement are one step
+    backend = ""  # where results go, if not into the same
     server = proxy = None
     secrets = ()
 
@@ -111,6 +114,24 @@ class RedisSite(ServerSite):
         yield "integrity", self.server.cli("PING") == "PONG", "the server answers"
 
 
+class RabbitSite(ServerSite):
+    """RabbitMQ, with the results in a file: two steps, and a connection that is the lease."""
+
+    name = "rabbitmq"
+    custody = "connection"
+    atomic = False
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.backend = f"sqlite:///{folder / 'results.db'}"
+
+    def start(self):
+        return RabbitServer()
+
+    def look(self):
+        yield "integrity", self.server.running, "the server runs"
+
+
 class PostgresSite(ServerSite):
     """PostgreSQL: what is committed outlives the server's processes."""
 
@@ -124,7 +145,7 @@ class PostgresSite(ServerSite):
         yield "integrity", tables > 0, f"{tables} tables"
 
 
-SITES = {kind.name: kind for kind in (SqliteSite, RedisSite, PostgresSite)}
+SITES = {kind.name: kind for kind in (SqliteSite, RedisSite, PostgresSite, RabbitSite)}
 
 
 @contextlib.contextmanager

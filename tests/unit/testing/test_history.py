@@ -90,6 +90,14 @@ def test_a_run_after_the_result_was_seen():
     assert told.broken()["rerun after settlement"] == 1
 
 
+def test_unless_a_crash_came_between_result_and_acknowledgement():
+    def told():
+        return Told(atomic=False).sent().ran(2, 3).got(4, "101-2")
+
+    assert told().killed(5, EXECUTOR).ran(6, 7).broken() == {}
+    assert told().ran(6, 7).broken()["rerun after settlement"] == 1
+
+
 # --- twice -----------------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 Every event has ``at`` (monotonic nanoseconds, one clock for the whole machine), ``pid`` and ``op``:
 
-    setup    lease, custody ("lease" or "connection"), crash_limit
+    setup    lease, custody ("lease" or "connection"), crash_limit, and atomic: result and
+             acknowledgement are one step
     send     phase (invoke, ok, fail, info), id, and with invoke: due (wall time), poison, lane, seq
     up       an executor that is ready: zygote, supervisor
     start    id, run, retry, attempt, wall: the first thing that a task does

@@ -167,6 +167,11 @@ class Story:
     def _on_finding(self, event: Event) -> None:
         self.findings.append(event)
 
+    @property
+    def atomic(self) -> bool:
+        """Results and acknowledgements are one step."""
+        return bool(self.setup.get("atomic", True))
+
     # --- questions ---------------------------------------------------------------------------
 
     def supervisor(self, pid: int) -> int | None:

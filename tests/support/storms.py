@@ -1,0 +1,62 @@
+"""One storm over each broker, or one after the other for hours; all told together at the end.
+
+python tests/support/storms.py                 once over each
+python tests/support/storms.py --hours 8       until then, each time with another seed
+"""
+
+import argparse
+import contextlib
+import itertools
+import random
+import sys
+import time
+from collections import Counter
+
+from penstock.testing.history import Rules
+from storm import Plan, run
+from storm_sites import SITES
+
+TASKS = 25_000
+KILLS = {"executor": 180, "worker": 25, "zygote": 12, "client": 6, "term": 8, "stop": 6}
+LINES = {
+    "sqlite": {},
+    "redis": {"server": 12, "cut": 110},
+    "postgres": {"server": 12, "cut": 110},
+    "rabbitmq": {"server": 6, "cut": 80},
+}
+# Bounds for a machine that has something else to do; the figures are printed.
+RULES = Rules(executor_rerun_p99=0.5, worker_rerun_p99=2.0, server_back_p99=3.0, slot_p99=0.5)
+
+
+def plan_of(broker, seed, tasks):
+    faults = KILLS | LINES[broker]
+    return Plan(broker, tasks, faults, seed=seed, pause=0.1, rules=RULES)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hours", type=float, default=0.0)
+    parser.add_argument("--tasks", type=int, default=TASKS)
+    parser.add_argument("--broker", nargs="*", choices=list(SITES), default=list(SITES))
+    options = parser.parse_args()
+    ends = time.monotonic() + options.hours * 3600
+    counts, faults, broken = Counter(), Counter(), Counter()
+    for number, broker in enumerate(itertools.cycle(options.broker)):
+        if number >= len(options.broker) and time.monotonic() >= ends:
+            break
+        plan = plan_of(broker, random.randrange(1_000_000), options.tasks)
+        print(f"--- {broker}, seed {plan.seed}", flush=True)
+        report = run(plan)
+        counts += report.counts
+        faults += report.faults
+        broken += report.broken
+    print("--- together")
+    print("  ".join(f"{name} {count}" for name, count in counts.items()))
+    print("faults: " + "  ".join(f"{name} {count}" for name, count in sorted(faults.items())))
+    print(f"broken: {dict(broken) or 'nothing'}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())
