@@ -31,6 +31,10 @@ NEEDS = {
     "supervisor.extend.asked": "length",
     "supervisor.extend.done": "length",
 }
+# These two name their exchanges so; others trade in one of their own, between the points that
+# all have: claimed, settling, settled.
+NAMED_SO = ("sqlite", "redis")
+TRADES = ("supervisor.lease", "supervisor.settle.", "supervisor.settle+lease")
 ONLY_AT = {"batch": "sqlite", "pipeline": "redis"}  # what one engine alone goes through
 WHEN = {
     "executor.reply.torn": 2,  # the first is that it is ready
@@ -50,7 +54,7 @@ WHEN = {
 def points_of(broker):
     """The points that are passed on that broker."""
     names = [p for p in POINTS if ONLY_AT.get(p.split(".")[1], broker) == broker]
-    return [name for name in names if broker != "rabbitmq" or "lease." not in name]
+    return [name for name in names if broker in NAMED_SO or not name.startswith(TRADES)]
 
 
 class Scene(Storm):

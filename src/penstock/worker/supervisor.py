@@ -40,6 +40,7 @@ from penstock.worker.protocol import (
 )
 from penstock.worker.retiring import Retiring
 from penstock.worker.staff import Staff
+from penstock.worker.upkeep import Upkeep
 from penstock.worker.zygote_link import ZygoteGone
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Supervisor"]
 
-_TEND_AT_LEAST_EVERY, _TEND_AT_MOST_EVERY = 1.0, 0.001  # seconds
 _TEND_AFTER_A_RING = 0.02  # to learn of new delays; claims themselves find what is due
 _EXTENDS_PER_LEASE = 3
 
@@ -105,7 +105,8 @@ class Supervisor:
         self._pace = policy.Pace()
         self._queues = list(plan.queues)
         self._look = True  # the broker may have work for us
-        self._tend_at = self._extend_at = self._due_at = 0.0
+        self._upkeep = Upkeep()
+        self._extend_at = 0.0
         self._draining_since: float | None = None
         self._cut_off = False
         self.totals: Counter[str] = Counter()  # runs that ended, by task
@@ -149,7 +150,7 @@ class Supervisor:
         """How long nothing needs to happen."""
         if self._may_trade():
             return 0.0
-        due = [self._tend_at, self._extend_at, self._panel.due()]
+        due = [self._upkeep.at, self._extend_at, self._panel.due()]
         due += [at for at in (self._limits.next(), self._retiring.next()) if at is not None]
         if self._custody.resting:
             due.append(now + self._custody.resting)
@@ -172,9 +173,9 @@ class Supervisor:
         if self._listener.fileno() in ready:
             self._listener.clear()  # before looking: a ring from now on is heard again
             self._look = True
-            self._tend_at = min(self._tend_at, now + _TEND_AFTER_A_RING)
+            self._upkeep.hurry(now + _TEND_AFTER_A_RING)
         if self._neighbours.died(ready):  # its messages are free at once
-            self._tend_at = now
+            self._upkeep.hurry(now)
         for slot in list(self.crew.slots.values()):
             if slot.open and slot.channel.fileno() in ready:
                 self._read(slot, now)
@@ -270,7 +271,7 @@ class Supervisor:
     # --- what is due ---------------------------------------------------------------------
 
     def _do_what_is_due(self, now: float) -> None:
-        if now >= self._tend_at:
+        if now >= self._upkeep.at:
             self._tend(now)
         if now >= self._extend_at:
             self._extend(now)
@@ -292,12 +293,8 @@ class Supervisor:
             self._cut()
 
     def _tend(self, now: float) -> None:
-        due = self._custody.tend()
-        pause = _TEND_AT_LEAST_EVERY if due is None else min(due, _TEND_AT_LEAST_EVERY)
-        self._tend_at = now + max(pause, _TEND_AT_MOST_EVERY)
-        if now >= self._due_at:  # something was to become ready; else a net under the bells
-            self._look = True
-        self._due_at = now + due if due else now
+        if self._upkeep.tended(now, self._custody.tend()):
+            self._look = True  # something was to become ready; else a net under the bells
         self._neighbours.refresh()
 
     def _extend(self, now: float) -> None:
