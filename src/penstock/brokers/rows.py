@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from penstock.message import DeadLetter, Lease, Message, PackedHeaders
+from penstock.wire.codec import LIMITS
+from penstock.wire.plain import plain_header
 
 __all__ = [
     "as_json",
@@ -43,6 +45,12 @@ def from_json(data: bytes) -> dict[str, Any]:
         return {UNREADABLE: str(error)}
 
 
+def _headers(data: bytes) -> Mapping[str, Any]:
+    """Ordinary headers stay text; others are read now, which shows what is wrong with them."""
+    packed = PackedHeaders(data)
+    return from_json(data) if plain_header(packed, LIMITS) is None else packed
+
+
 def message_row(message: Message, now: float, at: float = 0.0) -> tuple[object, ...]:
     """The values that ``publish`` takes, for a message that arrives at wall time ``now``."""
     ready_at = message.ready_at if message.ready_at > at else at  # noqa: FURB136 - a third of max()
@@ -75,7 +83,7 @@ def message(row: Sequence[Any]) -> Message:
     return Message(
         task_id,
         queue,
-        PackedHeaders(headers) if headers else {},
+        _headers(headers),
         body,
         priority,
         ready_at,
