@@ -77,16 +77,20 @@ end
 
 if #found > 0 then
   local number = next_number(#found) - #found
-  local fences = {}
+  local fences, values, scores = {}, {}, {}
   for place, one in ipairs(found) do
     local queue, step, attempt, deaths, raw = unpack(one)
     local fence = string.format('%.0f', number + place)
     fences[place] = fence
-    redis.call('HSET', OWN .. 'leased', fence, attempt .. ' ' .. deaths .. ' ' .. holder .. ' '
-      .. step .. ' ' .. #queue .. ':' .. queue .. ' ' .. raw)
-    redis.call('ZADD', OWN .. 'leases', ends, fence)
+    values[2 * place - 1] = fence
+    values[2 * place] = attempt .. ' ' .. deaths .. ' ' .. holder .. ' ' .. step .. ' '
+      .. #queue .. ':' .. queue .. ' ' .. raw
+    scores[2 * place - 1] = ends
+    scores[2 * place] = fence
     tell(fence, queue, attempt, deaths, raw)
   end
+  in_chunks('HSET', OWN .. 'leased', values)
+  in_chunks('ZADD', OWN .. 'leases', scores)
   redis.call('SET', made, claim .. ' ' .. table.concat(fences, ' '), 'EX', 120)
 else
   reply[3] = next_due()

@@ -23,6 +23,13 @@ local STEPS = { '', '\6\0223', '\6\0226', '\6\0229' }
 local CHUNK = 1000
 local MILLION = 1048576
 
+-- One command for many words: a command costs as much as several of its words do.
+local function in_chunks(command, key, words)
+  for first = 1, #words, CHUNK do
+    redis.call(command, key, unpack(words, first, math.min(first + CHUNK - 1, #words)))
+  end
+end
+
 local function held(value) -- attempt, deaths, holder, step, queue, raw
   local attempt, deaths, holder, step, length, at =
     string.match(value, '^(%d+) (%d+) (%S+) (%d) (%d+):()')

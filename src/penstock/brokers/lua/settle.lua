@@ -7,7 +7,7 @@
 -- Gives the places (from 0) of those whose lease was lost; a repeat is not lost.
 
 local home, away = ARGV[3], ARGV[4]
-local lost, backs = {}, {}
+local lost, backs, ended, fresh, records = {}, {}, {}, {}, {}
 
 -- A settlement that comes again finds its bit: what was handed back has another than what ended.
 local function ended_bit(fence, kind)
@@ -18,16 +18,20 @@ end
 
 for at = 5, #ARGV, 15 do
   local fence, kind, queue, step, moment, attempts, raw, key, head = unpack(ARGV, at, at + 8)
-  local value = redis.call('HGET', OWN .. 'leased', fence)
+  local value = not ended[fence] and redis.call('HGET', OWN .. 'leased', fence)
   local bits, bit = ended_bit(fence, kind)
   if not value then
     if redis.call('GETBIT', bits, bit) == 0 then lost[#lost + 1] = (at - 5) / 15 end
   else
-    local attempt, deaths, _, old_step, old_queue, old_raw = held(value)
-    redis.call('HDEL', OWN .. 'leased', fence)
-    redis.call('ZREM', OWN .. 'leases', fence)
+    ended[fence] = true
+    ended[#ended + 1] = fence
     redis.call('SETBIT', bits, bit, 1)
-    redis.call('EXPIRE', bits, 600)
+    fresh[bits] = true
+    local attempt, deaths, old_step, old_queue, old_raw
+    if kind ~= 'd' then 
+      local _
+      attempt, deaths, _, old_step, old_queue, old_raw = held(value)
+    end
     if kind == 'b' then
       if raw == '' then raw, queue, step = old_raw, old_queue, old_step end
       if attempts ~= '' then attempt = attempts end
@@ -47,10 +51,13 @@ for at = 5, #ARGV, 15 do
       redis.call('HSET', OWN .. 'dead', key, #head .. ':' .. head .. old_raw)
       redis.call('ZADD', OWN .. 'dead-at', now, key)
     end
-    local id, doc, own, of, run, ttl = unpack(ARGV, at + 9, at + 14)
-    if id ~= '' then put_record(P, home, away, id, doc, own, of, run, ttl, now) end
+    if ARGV[at + 9] ~= '' then records[#records + 1] = at + 9 end
   end
 end
+in_chunks('HDEL', OWN .. 'leased', ended)
+in_chunks('ZREM', OWN .. 'leases', ended)
+for bits in pairs(fresh) do redis.call('EXPIRE', bits, 600) end
+put_records(P, home, away, records, now)
 table.sort(backs, function(a, b) return a[1] > b[1] end) -- the first that was leased in front
 for _, back in ipairs(backs) do push_back(unpack(back, 2)) end
 return lost

@@ -7,11 +7,10 @@ if not now then
   local time = redis.call('TIME')
   now = time[1] + time[2] / 1e6
 end
-local stale = {}
-for at = 3, #ARGV, 6 do
-  local id, doc, own, key, attempt, ttl = unpack(ARGV, at, at + 5)
-  if not put_record(ARGV[1], '', '', id, doc, own, key, attempt, ttl, now) then
-    stale[#stale + 1] = (at - 3) / 6
-  end
+local records, stale = {}, {}
+for at = 3, #ARGV, 6 do records[#records + 1] = at end
+for at in pairs(put_records(ARGV[1], '', '', records, now)) do
+  stale[#stale + 1] = (at - 3) / 6
 end
+table.sort(stale)
 return stale

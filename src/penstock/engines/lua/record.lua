@@ -1,9 +1,9 @@
--- put_record: one state of one task, by the rules of results/base.py. A function for other scripts.
+-- put_records: states of tasks, by the rules of results/base.py. A function for other scripts.
 --
 -- Keys, in the database of the results: celery-task-meta-<id>, Celery's document, and
 -- penstock.result-<id>, what it cannot say: JSON with final, attempt, key, end (wall time).
 -- Whoever waits is told on the channel of the first key's name, which all databases share.
--- Gives true when it was stored, false when it was stale. Atomic: all of it or nothing.
+-- A stale record changes nothing. Atomic: all of it or nothing.
 
 local READY = { SUCCESS = true, FAILURE = true, REVOKED = true }
 
@@ -12,9 +12,7 @@ local function is_same(current, own_text)
   return current.state == mine.state and current.final == mine.final
 end
 
-local function is_stale(meta, own, doc, own_text, key, attempt, now)
-  local stored = redis.call('GET', meta)
-  if not stored then return false end
+local function is_stale(stored, own, doc, own_text, key, attempt, now)
   local known = redis.call('GET', own)
   if not known then -- a Celery worker wrote it: it knows no publications
     local read, theirs = pcall(cjson.decode, stored)
@@ -31,20 +29,40 @@ local function is_stale(meta, own, doc, own_text, key, attempt, now)
   return current.final and key < current.key
 end
 
-local function put_record(prefix, home, away, id, doc, own_text, key, attempt, ttl, now)
+-- records: the places in ARGV where each begins: id, document, what penstock keeps beside it,
+-- publication, attempt, milliseconds to live ('' for ever). Gives true for each stale one's place.
+local function put_records(prefix, home, away, records, now)
+  local stale, stored, written = {}, {}, {}
+  if #records == 0 then return stale end
   if home ~= away then redis.call('SELECT', away) end
-  local meta, own = prefix .. 'celery-task-meta-' .. id, prefix .. 'penstock.result-' .. id
-  local stale = is_stale(meta, own, doc, own_text, key, tonumber(attempt), now)
-  if not stale then
-    if ttl == '' then
-      redis.call('SET', meta, doc)
-      redis.call('SET', own, own_text)
-    else
-      redis.call('SET', meta, doc, 'PX', ttl)
-      redis.call('SET', own, own_text, 'PX', ttl)
+  for first = 1, #records, 500 do -- one command for all that may be there already
+    local metas = {}
+    for place = first, math.min(first + 499, #records) do
+      metas[#metas + 1] = prefix .. 'celery-task-meta-' .. ARGV[records[place]]
     end
-    redis.call('PUBLISH', meta, doc)
+    for place, text in ipairs(redis.call('MGET', unpack(metas))) do
+      stored[first + place - 1] = text
+    end
+  end
+  for place, at in ipairs(records) do
+    local id, doc, own_text, key, attempt, ttl = unpack(ARGV, at, at + 5)
+    local meta, own = prefix .. 'celery-task-meta-' .. id, prefix .. 'penstock.result-' .. id
+    local before = stored[place]
+    if written[id] then before = redis.call('GET', meta) end
+    if before and is_stale(before, own, doc, own_text, key, tonumber(attempt), now) then
+      stale[at] = true
+    else
+      written[id] = true
+      if ttl == '' then
+        redis.call('SET', meta, doc)
+        redis.call('SET', own, own_text)
+      else
+        redis.call('SET', meta, doc, 'PX', ttl)
+        redis.call('SET', own, own_text, 'PX', ttl)
+      end
+      redis.call('PUBLISH', meta, doc)
+    end
   end
   if home ~= away then redis.call('SELECT', home) end
-  return not stale
+  return stale
 end
