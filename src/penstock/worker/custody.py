@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Custody"]
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # a server that is back is used within 3 s
 
 
 class Custody:

@@ -1,0 +1,14 @@
+"""The peer under measurement; see postgres_drain.py. It stores no results."""
+
+import os
+
+import procrastinate
+from _marks import mark
+
+app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.environ["PG_URL"]))
+
+
+@app.task(name="run")
+async def run(number):
+    mark(number)
+    return number
