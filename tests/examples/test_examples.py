@@ -78,6 +78,16 @@ def test_tutorial(folder):
     assert re.search(rf"Task tasks\.add\[{task_id}\] succeeded in [\d.e-]+s: 8", log)
 
 
+@pytest.mark.parametrize("folder", ["postgresql"], indirect=True)
+def test_a_task_in_a_transaction(folder, postgres_server, monkeypatch):
+    postgres_server.ensure()
+    postgres_server.sql("CREATE DATABASE example")
+    monkeypatch.setenv("DATABASE", postgres_server.url(database="example"))
+    assert trigger(folder) == ["task done: order 2 is confirmed", "the other: PENDING"]
+    assert postgres_server.sql("SELECT * FROM orders", database="example") == [(2, 95)]
+    assert postgres_server.PASSWORD not in (folder / "worker.log").read_text()
+
+
 @pytest.mark.parametrize("folder", ["redis"], indirect=True)
 def test_tutorial_on_redis(folder, redis_server, redis_url, monkeypatch):
     monkeypatch.setenv("REDIS", redis_url.removesuffix("/0"))
