@@ -32,8 +32,7 @@ class PeerFleet(Fleet):
     def tree(self, worker):
         return [worker.pid, *children(worker.pid)]
 
-    def sample(self):
-        super().sample()
+    def watch(self):
         while len(self.living()) < self.wanted:
             self.start_worker()
 

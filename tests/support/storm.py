@@ -135,6 +135,7 @@ class Storm:
 
     def sample(self):
         while not self.over.wait(0.5):
+            self.fleet.watch()
             self.fleet.sample()
 
     # --- faults --------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ class Fleet:
         self.slots = slots
         self.options = options
         self.workers = []
+        self.struck = set()  # pids whose end is our doing
         self.clients = []
         self.ended = []  # exit codes of workers that were asked to end
         self._count = 0
@@ -94,13 +95,16 @@ class Fleet:
             self.kill("zygote", dice.choice(pids))
 
     def kill_worker(self, dice):
-        worker = dice.choice(self.living())
+        if not (living := self.living()):
+            return
+        worker = dice.choice(living)
         self.kill("worker", worker.pid)
         worker.wait()
         self.start_worker()
 
     def kill(self, kind, pid):
         at = time.monotonic_ns()
+        self.struck.add(pid)
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -110,7 +114,10 @@ class Fleet:
 
     def end_worker(self, dice):
         """Ask one to end; another takes its place meanwhile."""
-        worker = dice.choice(self.living())
+        if not (living := self.living()):
+            return
+        worker = dice.choice(living)
+        self.struck.add(worker.pid)
         self.history.note("fault", kind="term", pids=[worker.pid])
         worker.terminate()
         self.start_worker()
@@ -118,7 +125,9 @@ class Fleet:
 
     def pause(self, dice, seconds):
         """Stop a worker, or all that belongs to it, for so long."""
-        worker = dice.choice(self.living())
+        if not (living := self.living()):
+            return
+        worker = dice.choice(living)
         pids = dice.choice(([worker.pid], self.tree(worker)))
         key = f"{worker.pid}-{time.monotonic_ns()}"
         self.history.note("fault", kind="stop", pids=pids, key=key, phase="begin")
@@ -128,6 +137,16 @@ class Fleet:
         self.history.note("fault", kind="stop", key=key, phase="end")
 
     # --- the end -------------------------------------------------------------------------------
+
+    def watch(self):
+        """A worker that ended of itself is a finding; another takes its place."""
+        for worker in self.workers:
+            if worker.poll() is not None and worker.pid not in self.struck:
+                self.struck.add(worker.pid)
+                text = f"{worker.pid} with {worker.returncode}"
+                self.history.note("finding", check="a worker gave up", ok=False, text=text)
+                self.start_worker()
+                return
 
     def sample(self):
         """Write down how much each process of the workers uses."""

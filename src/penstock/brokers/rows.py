@@ -45,8 +45,10 @@ def from_json(data: bytes) -> dict[str, Any]:
         return {UNREADABLE: str(error)}
 
 
-def _headers(data: bytes) -> Mapping[str, Any]:
+def _headers(data: bytes | str) -> Mapping[str, Any]:
     """Ordinary headers stay text; others are read now, which shows what is wrong with them."""
+    if isinstance(data, str):  # PostgreSQL's JSON
+        data = data.encode()
     packed = PackedHeaders(data)
     return from_json(data) if plain_header(packed, LIMITS) is None else packed
 
