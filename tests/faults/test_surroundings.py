@@ -151,3 +151,30 @@ def test_ten_times_more_work_than_can_be_done_takes_no_memory(bench, url, monkey
         bench.noted("ran", timeout=20)
     assert measure(worker.pid)["rss"] - before < 32 * 1024
     assert bench.app.broker.purge("celery") > 0
+
+
+def test_what_is_copied_or_rotten_in_the_broker_stops_nobody(bench, redis_url, monkeypatch):
+    import redis
+
+    monkeypatch.setenv("PENSTOCK_BROKER_URL", redis_url)
+    monkeypatch.setenv("PENSTOCK_RESULT_BACKEND", redis_url)
+    tasks = bench.tasks("""
+        @app.task
+        def mark(number):
+            note(f"ran {number}")
+            return number
+    """)
+    results = [tasks.mark.delay(number) for number in range(5)]
+    server = redis.Redis.from_url(redis_url)
+    raws = server.lrange("celery", 0, -1)
+    server.rpush("celery", *raws)  # as a broken fail-over might
+    rotten = [raws[0][:-7], raws[0].replace(b"mark", b"m\xffrk"), b"\0" * 100, b"[]", b"{}"]
+    server.rpush("celery", *rotten)
+    worker = bench.worker("-c", "2")
+    assert [result.get(timeout=20) for result in results] == list(range(5))
+    wait_for(lambda: len(bench.app.broker.dead()) == len(rotten), what="the rotten set aside")
+    wait_for(lambda: not server.llen("celery"), what="an empty list")
+    assert tasks.mark.delay(5).get(timeout=20) == 5
+    assert worker.stop() == 0
+    assert max(bench.journal().count(f"ran {number}") for number in range(5)) <= 2
+    server.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from programs import start
 
 HERE = Path(__file__).parent
+IMPORT_FAILED = 2
 FINE = {0, 1, -9, -15}  # killed later on, or told to end before it had begun
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -29,6 +30,7 @@ class Fleet:
         self.options = options
         self.workers = []
         self.struck = set()  # pids whose end is our doing
+        self.bereaved = set()  # workers whose zygote was struck: in its import, they give up
         self.clients = []
         self.ended = []  # exit codes of workers that were asked to end
         self._count = 0
@@ -90,9 +92,11 @@ class Fleet:
             time.sleep(0.005)
 
     def kill_zygote(self, dice):
-        pids = [pid for worker in self.living() for pid in children(worker.pid)]
-        if pids:
-            self.kill("zygote", dice.choice(pids))
+        found = [(pid, worker.pid) for worker in self.living() for pid in children(worker.pid)]
+        if found:
+            zygote, supervisor = dice.choice(found)
+            self.bereaved.add(supervisor)
+            self.kill("zygote", zygote)
 
     def kill_worker(self, dice):
         if not (living := self.living()):
@@ -143,8 +147,9 @@ class Fleet:
         for worker in self.workers:
             if worker.poll() is not None and worker.pid not in self.struck:
                 self.struck.add(worker.pid)
+                ours = worker.pid in self.bereaved and worker.returncode == IMPORT_FAILED
                 text = f"{worker.pid} with {worker.returncode}"
-                self.history.note("finding", check="a worker gave up", ok=False, text=text)
+                self.history.note("finding", check="a worker gave up", ok=ours, text=text)
                 self.start_worker()
                 return
 
