@@ -43,9 +43,9 @@ def code_of(error: BaseException) -> int:
 
 def is_foreign(error: BaseException) -> bool:
     """True for what the library or the system raises when a connection or channel fails."""
-    import amqp
+    from amqp.exceptions import AMQPError, MessageNacked
 
-    return isinstance(error, (amqp.AMQPError, OSError, amqp.MessageNacked)) and not isinstance(
+    return isinstance(error, AMQPError | OSError | MessageNacked) and not isinstance(
         error, PenstockError
     )
 
