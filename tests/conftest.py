@@ -6,6 +6,7 @@ from mariadb_server import MariadbServer
 from postgres_server import PostgresServer
 from rabbit_server import RabbitServer
 from servers import MemcachedServer, RedisServer
+from zookeeper_server import ZooKeeperServer
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +80,17 @@ def rabbit_url(rabbit_server):
     """The URL of a RabbitMQ server; tests choose queues of their own."""
     rabbit_server.ensure()
     return rabbit_server.url()
+
+
+@pytest.fixture(scope="session")
+def zookeeper_server():
+    """A ZooKeeper server; a test that kills it need not bring it back."""
+    with ZooKeeperServer() as server:
+        yield server
+
+
+@pytest.fixture
+def zookeeper_url(zookeeper_server):
+    """The URL of a place in ZooKeeper where nothing is."""
+    zookeeper_server.ensure()
+    return zookeeper_server.fresh()

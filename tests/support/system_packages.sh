@@ -16,6 +16,8 @@ done
 # Debian keeps the programs of each version of PostgreSQL in a folder of their own.
 [ -n "$(ls /usr/lib/postgresql/*/bin/postgres 2> /dev/null)" ] || command -v postgres > /dev/null 2>&1 ||
     missing="$missing postgresql"
+# A library and a service without a program on the path.
+[ -e /usr/share/java/zookeeper.jar ] || missing="$missing zookeeper"
 [ -z "$missing" ] && exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get > /dev/null 2>&1; then

@@ -22,6 +22,7 @@ SCHEMES = {
         ("redis", "rediss", "unix", "redis+socket"), "penstock.brokers.redis:RedisBroker"
     ),
     **dict.fromkeys(("amqp", "amqps", "pyamqp"), "penstock.brokers.amqp:AmqpBroker"),
+    "zookeeper": "penstock.brokers.zookeeper:ZooKeeperBroker",
 }
 
 

@@ -112,6 +112,10 @@ class Bells:
         """True when somebody listens."""
         return bool(self._ears)
 
+    def has(self, name: str) -> bool:
+        """True when somebody listens for this bell."""
+        return name in self._ears
+
     def ring_all(self) -> None:
         """Wake every listener."""
         self.ring(list(self._ears))
