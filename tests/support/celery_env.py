@@ -16,7 +16,10 @@ __all__ = ["REQUIREMENTS", "CannotMake", "folder", "make", "python_of"]
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = {
-    "5.7": ("celery[redis]==5.7.*", "flower"),
+    "5.7": (
+        *("celery[redis]==5.7.*", "flower"),
+        *("sqlalchemy>=2.1", "psycopg[binary]>=3.3", "pymysql>=1.1", "pymemcache>=4.0"),
+    ),
     "5.4": ("celery[redis]==5.4.*", "kombu==5.4.*"),  # with the kombu of its own time
 }
 

@@ -1,9 +1,12 @@
 """A ZooKeeper server that tests start, kill and restart; see :mod:`servers`."""
 
+import contextlib
 import itertools
+import socket
+import time
 from pathlib import Path
 
-from servers import Server, absent, path_of
+from servers import SECONDS_TO_START, Server, ServerFailed, absent, path_of
 
 __all__ = ["ZooKeeperServer"]
 
@@ -48,6 +51,22 @@ class ZooKeeperServer(Server):
         if not Path(f"{JARS}/zookeeper.jar").exists():
             absent("zookeeper is not installed: tests/support/system_packages.sh installs it")
         super().start()
+        deadline = time.monotonic() + SECONDS_TO_START
+        while "Mode: " not in self.say("srvr"):  # it listens before it serves
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"ZooKeeper does not serve:\n{self.log}")
+            time.sleep(0.02)
+
+    def say(self, word):
+        """What it replies to one of its four-letter words."""
+        try:
+            line = socket.create_connection(("127.0.0.1", self.port), 5)
+        except OSError:
+            return ""
+        with line, contextlib.suppress(OSError):
+            line.sendall(word.encode())
+            return line.makefile().read()
+        return ""
 
     @property
     def port(self):

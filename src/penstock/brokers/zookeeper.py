@@ -52,6 +52,7 @@ _LONGEST_WAIT = 30.0  # look again after so long, should anything be lost
 _BUCKET = 600.0  # seconds: what was settled is known for one to two of them
 _DEAD_KEPT = 30 * 86_400.0
 _SWEEP_EVERY = 60.0
+_ROUNDED = 0.001  # names tell times in milliseconds, rounded up
 _THREADS = 8  # for awaiting callers
 
 
@@ -240,7 +241,7 @@ class ZooKeeperBroker(ZooKeeperLooking):
     def _due(self, shelves: Sequence[Shelf], ended: dict[Place, int]) -> float | None:
         now = self._clock.wall()
         times = [
-            shelf.ready_at(name) - now
+            shelf.ready_at(name) - now - _ROUNDED
             for shelf in shelves
             for name in shelf.messages
             if name not in shelf.leases

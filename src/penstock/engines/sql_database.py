@@ -6,13 +6,12 @@ in one is safe to repeat. On PostgreSQL the end of a task is told by NOTIFY.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,17 +98,18 @@ class SqlDatabase(BlockingEngine):
     # --- exchanges -----------------------------------------------------------------------------
 
     def run(self, exchange: Exchange) -> Any:
-        from sqlalchemy import exc
-
+        exc = self._library().exc
         lost = looked_anew = False
         for left in reversed(range(_TRIES)):
             committing = False
             try:
                 engine, tables = self._prepared()
-                with engine.connect() as connection:
-                    with self._begun(connection, writes=exchange.writes):
-                        reply = exchange.run(Transaction(connection, tables))
-                        committing = exchange.writes
+                with engine.connect() as fresh:
+                    connection = fresh.execution_options(penstock_reads=not exchange.writes)
+                    reply = exchange.run(Transaction(connection, tables))
+                    if exchange.writes:
+                        committing = True
+                        connection.commit()
                     return reply
             except exc.DBAPIError as error:
                 if is_worth_repeating(error) and left:
@@ -128,15 +128,6 @@ class SqlDatabase(BlockingEngine):
                 raise Uncertain(f"all connections to {self.url} are in use for long") from error
         raise AssertionError
 
-    @contextlib.contextmanager
-    def _begun(self, connection: sa.Connection, *, writes: bool) -> Iterator[None]:
-        if writes:
-            with connection.begin():
-                yield
-        else:  # one statement, which needs no transaction around it
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield
-
     def _prepared(self) -> tuple[sa.Engine, Tables]:
         with self._preparing:
             if self._engine is None:
@@ -145,13 +136,17 @@ class SqlDatabase(BlockingEngine):
                 self._tables = prepared(self._engine, self.url)
             return self._engine, self._tables
 
-    def _new_engine(self) -> sa.Engine:
+    def _library(self) -> Any:
         try:
-            import sqlalchemy as sa
+            import sqlalchemy
         except ImportError as error:
             raise ConfigError(
                 f"{self.url.scheme}:// needs SQLAlchemy: pip install 'penstock[sql]'"
             ) from error
+        return sqlalchemy
+
+    def _new_engine(self) -> sa.Engine:
+        sa = self._library()
         options: dict[str, Any] = {"hide_parameters": True}
         if self.driver == "sqlite":
             options |= _for_a_file(self.url)
@@ -167,7 +162,7 @@ class SqlDatabase(BlockingEngine):
                 options["connect_args"] |= times
         raw = self.url.raw.partition("://")[2]
         try:
-            engine = sa.create_engine(f"{self.driver}://{raw}", **options)
+            engine: Any = sa.create_engine(f"{self.driver}://{raw}", **options)
         except ImportError as error:
             raise ConfigError(
                 f"{self.url.scheme}:// needs {self._package}: pip install 'penstock[sql]'"
@@ -176,7 +171,7 @@ class SqlDatabase(BlockingEngine):
             raise ConfigError(f"the URL {self.url} cannot be used") from error
         if self.driver == "sqlite":
             sa.event.listen(engine, "begin", _begin_immediate)
-        return engine
+        return engine  # type: ignore[no-any-return]
 
     # --- hearing -------------------------------------------------------------------------------
 
@@ -244,8 +239,8 @@ def _for_a_file(url: Url) -> dict[str, Any]:
 
 def _begin_immediate(connection: sa.Connection) -> None:
     """The library begins a transaction at its first write; then what it read may have changed."""
-    if connection.get_isolation_level() != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get("penstock_reads", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
 _named: weakref.WeakValueDictionary[str, SqlDatabase] = weakref.WeakValueDictionary()

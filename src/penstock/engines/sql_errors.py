@@ -26,7 +26,7 @@ _KNOWN: dict[str, tuple[type[PenstockError], str]] = {
     # MySQL and MariaDB
     "1045": (ConfigError, _LOGIN),
     "1698": (ConfigError, _LOGIN),
-    "1044": (ConfigError, "the account may not use this database"),
+    "1044": (ConfigError, "make the database, or let the account use it"),
     "1049": (ConfigError, "make the database, or name another one"),
     "1142": (ConfigError, _MAY_NOT),
     "1143": (ConfigError, _MAY_NOT),

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from penstock.errors import ConfigError
@@ -27,6 +28,7 @@ _REQUIRED = {
     "celery_tasksetmeta": {"taskset_id", "result"},
 }
 EXTENDED = ("children", "name", "args", "kwargs", "worker", "retries", "queue", "stamps")
+_SEQUENCES = ("task_id_sequence", "taskset_id_sequence")
 _TRIES = 5  # of making tables, while others make them
 
 
@@ -39,8 +41,14 @@ class Tables(NamedTuple):
     arrivals: sa.Table
 
 
-def make_tables(present: set[str] | None = None) -> Tables:
-    """Their definitions; ``present`` names the columns of an existing ``celery_taskmeta``."""
+def make_tables(
+    present: Container[str] | None = None, *, sequences: Container[str] | None = None
+) -> Tables:
+    """Their definitions, as Celery makes its own.
+
+    Of existing ones ``present`` names the columns of ``celery_taskmeta``, and ``sequences`` where
+    the numbers of rows come from; without a sequence the database numbers them by itself.
+    """
     import sqlalchemy as sa
 
     metadata = sa.MetaData()
@@ -48,7 +56,8 @@ def make_tables(present: set[str] | None = None) -> Tables:
     text = sa.Text().with_variant(sa.Text(2**24 - 1), "mysql", "mariadb")
 
     def number(name: str) -> sa.Column[int]:
-        return sa.Column("id", sa.Integer, sa.Sequence(name), primary_key=True, autoincrement=True)
+        numbered = [sa.Sequence(name)] if sequences is None or name in sequences else []
+        return sa.Column("id", sa.Integer, *numbered, primary_key=True, autoincrement=True)
 
     columns: list[sa.Column[Any]] = [
         sa.Column("task_id", sa.String(ID_LENGTH), unique=True),
@@ -131,7 +140,13 @@ def prepared(engine: sa.Engine, where: object) -> Tables:
             )
         if table.name == "celery_taskmeta":
             present = there
-    return make_tables(present)
+    return make_tables(present, sequences=_sequences(looking))
+
+
+def _sequences(looking: sa.Inspector) -> set[str]:
+    if not looking.dialect.supports_sequences:
+        return set()
+    return {name for name in _SEQUENCES if looking.has_sequence(name)}
 
 
 def _make_missing(engine: sa.Engine) -> None:

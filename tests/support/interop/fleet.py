@@ -30,12 +30,17 @@ SECONDS_TO_ANSWER = 40.0
 class Fleet:
     """One Redis, flushed, with a folder for gates and journal; workers are started as asked for.
 
-    ``version`` is Celery's. ``settings`` are the apps' on both sides, ``own_settings`` those of one
-    kind alone: ``{"celery": {...}}``.
+    ``results`` is the URL of another result store than that Redis. ``version`` is Celery's.
+    ``settings`` are the apps' on both sides, ``own_settings`` those of one kind alone:
+    ``{"celery": {...}}``.
     """
 
-    def __init__(self, server, folder, *, version="5.7", settings=None, own_settings=None):
+    def __init__(
+        self, server, folder, *, version="5.7", settings=None, own_settings=None, results=None
+    ):
         self.server = server
+        self.server = server
+        self.results = results or server.url(BACKEND)
         self.folder = Path(folder)
         self.version = version
         self.settings = settings or {}
@@ -93,7 +98,7 @@ class Fleet:
             "PYTHONPATH": os.pathsep.join(path),
             "PYTHONUNBUFFERED": "1",
             "INTEROP_BROKER": self.server.url(BROKER),
-            "INTEROP_BACKEND": self.server.url(BACKEND),
+            "INTEROP_BACKEND": self.results,
             "INTEROP_FOLDER": str(self.folder),
             "INTEROP_WHO": who,
             "INTEROP_SETTINGS": json.dumps(self.settings | self.own_settings.get(kind, {})),
