@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -72,6 +73,10 @@ class ZooKeeperBroker(ZooKeeperLooking):
         self._known: set[str] = set()  # nodes that are there
         self._enrolment: tuple[str, bytes] | None = None
         self._sweep_at = 0.0
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._threads_of = os.getpid()
         self._lock = threading.Lock()
         self._executor: Executor | None = None
 
@@ -81,6 +86,8 @@ class ZooKeeperBroker(ZooKeeperLooking):
         return cls(session=Session(url), clock=clock)
 
     def close(self) -> None:
+        if self._threads_of != os.getpid():
+            self._start_afresh()
         with self._lock:
             executor, self._executor = self._executor, None
         if executor is not None:
@@ -482,6 +489,8 @@ class ZooKeeperBroker(ZooKeeperLooking):
     # --- the same, awaiting --------------------------------------------------------------
 
     def _on_a_thread(self, call: Callable[[], R]) -> Future[R]:
+        if self._threads_of != os.getpid():  # threads do not come along to a forked child
+            self._start_afresh()
         with self._lock:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(

@@ -164,9 +164,10 @@ class ZooKeeperLooking(Broker):
     def dead(self, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
         (names,) = self._children(f"{ROOT}/dead")
         found = self._data([f"{ROOT}/dead/{name}" for name in names])
-        letters = [decode(one[0], Letter) for one in found if one is not None]
-        mine = [one.letter() for one in letters if queue in {None, one.queue}]
-        return sorted(mine, key=lambda letter: -letter.dead_at)[:limit]
+        # In the order in which the ensemble took them: by time two may be one.
+        there = sorted((one for one in found if one is not None), key=lambda one: -one[1].czxid)
+        letters = [decode(data, Letter) for data, _ in there]
+        return [one.letter() for one in letters if queue in {None, one.queue}][:limit]
 
     def replay(self, keys: Sequence[str]) -> list[Message]:
         paths = [f"{ROOT}/dead/{named(key)}" for key in dict.fromkeys(keys)]

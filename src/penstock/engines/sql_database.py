@@ -153,6 +153,7 @@ class SqlDatabase(BlockingEngine):
         else:
             options |= {
                 "pool_size": _MOST_CONNECTIONS,
+                "max_overflow": 0,
                 "pool_recycle": 3600,  # MySQL closes what was idle for hours
                 "isolation_level": "READ COMMITTED",
                 "connect_args": {"connect_timeout": _CONNECT_TIMEOUT},

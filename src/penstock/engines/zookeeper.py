@@ -171,14 +171,14 @@ class Session:
             raise self._translated(error) from error
         wrong = [reply for reply in replies if isinstance(reply, Exception)]
         told = [
-            error
-            for error in wrong
-            if not isinstance(error, exceptions.RolledBackError | exceptions.RuntimeInconsistency)
+            reply
+            for reply in wrong
+            if not isinstance(reply, exceptions.RolledBackError | exceptions.RuntimeInconsistency)
         ]
-        for error in told:
-            if isinstance(error, exceptions.NoAuthError | exceptions.AuthFailedError):
-                raise self._translated(error) from error
-        return (told or wrong or [None])[0]
+        for refused in told:
+            if isinstance(refused, exceptions.NoAuthError | exceptions.AuthFailedError):
+                raise self._translated(refused) from refused
+        return next(iter(told or wrong), None)
 
     def ensure(self, *paths: str) -> None:
         """Have these nodes be there, with those above them."""
