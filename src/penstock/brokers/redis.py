@@ -57,6 +57,7 @@ class RedisBroker(RedisLooking):
     def __init__(self, *, engine: RedisServer, clock: Clock = SYSTEM_CLOCK) -> None:
         self.engine = engine
         self._clock = clock
+        engine.greeting = (script("greet"), engine.prefix, self._now)
         self._me = Me(clock)
         self._bound: set[str] = set()  # queues whose bindings this object has written
         self._heard = str(int(time.time() * 1e6))  # news are numbered by the microsecond
@@ -78,11 +79,8 @@ class RedisBroker(RedisLooking):
             self.engine.close()
 
     def _withdraw(self, me: Me) -> None:
-        if me.name is None:
-            self._do(_TEND, 0, me.id)
-            return
-        self._do(_TEND, 0, me.id)
-        while self._do(_LEAVE, me.id):
+        self._do(_TEND, "", "", 0, me.id)
+        while me.name is not None and self._do(_LEAVE, me.id):
             pass
 
     def describe(self) -> str:
@@ -241,8 +239,17 @@ class RedisBroker(RedisLooking):
         """Leases that may run now, and the seconds until there may be more."""
         while True:
             me.claims += 1
-            claims.append((me.id, me.claims))
-            reply = yield self._claiming(me, queues, limit, ttl, me.claims)
+            number = me.claims
+            claims.append((me.id, number))
+            doubtful = tuple(me.doubtful)
+            try:
+                reply = yield self._claiming(
+                    me, queues, limit, ttl, claim=number, doubtful=doubtful
+                )
+            except Uncertain:  # what it got, if it came, the next one gives back before it begins
+                me.doubtful.append(number)
+                raise
+            me.doubtful = [other for other in me.doubtful if other not in doubtful]
             ends, revoked, due, wrong, *found = reply
             leases = self._in_turn(found, float(ends))
             early = [x for x in leases if x.message.ready_at > self._clock.wall()]
@@ -260,15 +267,25 @@ class RedisBroker(RedisLooking):
                 )
             return leases, float(due) if due else None
 
-    def _claiming(self, me: Me, queues: list[str], limit: int, ttl: float, claim: int) -> Exchange:
+    def _claiming(
+        self,
+        me: Me,
+        queues: list[str],
+        limit: int,
+        ttl: float,
+        *,
+        claim: int,
+        doubtful: tuple[int, ...],
+    ) -> Exchange:
         repeated = 0
 
         def run(batch: Batch) -> Pending:
             nonlocal repeated
-            words = (me.id, claim, repeated, limit, repr(float(ttl)), *queues)
+            for other in doubtful:
+                self._script(batch, _UNCLAIM, me.id, other)
+            said = me.said() if me.is_silent else ""
+            words = (me.id, said, claim, repeated, limit, repr(float(ttl)), *queues)
             repeated = 1
-            if me.is_silent:
-                batch.call("HSET", self._own("holders"), me.id, me.said())
             return self._script(batch, _CLAIM, *words)
 
         return Exchange("lease", run)
@@ -353,9 +370,8 @@ class RedisBroker(RedisLooking):
         gone = [x.id for x in others if x.id != me.id and x.fate(me.process, now) is Fate.DEAD]
 
         def tend(batch: Batch) -> Pending:
-            if me.name and me.is_silent:
-                batch.call("HSET", self._own("holders"), me.id, me.said())
-            return self._script(batch, _TEND, 1, *gone)
+            said = me.said() if me.name and me.is_silent else ""
+            return self._script(batch, _TEND, me.id, said, 1, *gone)
 
         due = yield Exchange("tend", tend)
         if me.name and self._clock.monotonic() >= self._unacked_at:
@@ -431,7 +447,7 @@ class RedisBroker(RedisLooking):
                     f"{process.host}); stop it, or choose another name"
                 )
             dead = owner.decode()
-            self._do(_TEND, 1, dead)
+            self._do(_TEND, "", "", 1, dead)
 
     def _known_holder(self, holder: str) -> Holder | None:
         return next((x for x in self._holders() if x.id == holder), None)

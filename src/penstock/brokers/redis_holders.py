@@ -53,6 +53,7 @@ class Me:
         self.process = Process.this(clock)
         self.id = new_id()
         self.claims = 0
+        self.doubtful: list[int] = []  # numbers of claims whose replies were lost
         self.seen = 0.0  # when it last said that it lives
         self.name: str | None = None
         self.info: Mapping[str, Any] = {}

@@ -114,7 +114,7 @@ class RedisLooking(PlannedBroker):
         return sorted(name for name in names if not name.endswith(".pidbox"))
 
     def queues(self) -> list[QueueState]:
-        self._do(_TEND, 1)
+        self._do(_TEND, "", "", 1)
         leased = Counter(_queue_of(value) for _, value in self._pages(self._own("leased")))
         dead = Counter(_dead_head(value)[0].queue for _, value in self._pages(self._own("dead")))
         soon = Counter(queue for _, queue in self._soon())
@@ -166,7 +166,7 @@ class RedisLooking(PlannedBroker):
     # --- messages ------------------------------------------------------------------------
 
     def peek(self, queue: str, limit: int = 10) -> list[Message]:
-        self._do(_TEND, 1)
+        self._do(_TEND, "", "", 1)
         now = self._clock.wall()
         found: list[Message] = []
         early: list[Message] = []

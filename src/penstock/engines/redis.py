@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import threading
 import weakref
 from collections.abc import Callable
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from penstock.crashpoints import tear
 from penstock.engines.memory_bells import ahear
 from penstock.engines.pending import resolved
-from penstock.engines.redis_batch import Batch
+from penstock.engines.redis_batch import Batch, Script, Word
 from penstock.engines.redis_ears import Ears, HeedingListener
-from penstock.engines.redis_errors import refused
+from penstock.engines.redis_errors import is_elsewhere, refused
 from penstock.engines.redis_line import Line
 from penstock.errors import ConfigError, Unavailable, Uncertain
 from penstock.plan import Command, Exchange, Listen
@@ -31,8 +32,9 @@ __all__ = ["SCHEMES", "RedisServer"]
 
 SCHEMES = ("redis", "rediss", "unix", "redis+socket")
 _OURS = {"key_prefix", "global_keyprefix", "allow_eviction", "visibility_timeout"}  # options
-_CONNECT_TIMEOUT = 5.0  # seconds
-_REPLY_TIMEOUT = 30.0
+_CONNECT_TIMEOUT = 2.0  # seconds for each step until a connection can be used
+_REPLY_TIMEOUT = 5.0  # seconds without a byte of the reply
+_KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}  # where the system has it
 _THREADS = 8  # for awaiting callers
 
 
@@ -43,6 +45,8 @@ class RedisServer:
         self.url = url
         self.prefix = url.options.get("key_prefix", url.options.get("global_keyprefix", ""))
         self.database, self.server = _where(url)
+        self.greeting: tuple[Script, *tuple[Word, ...]] | None = None
+        """A script that is run first on each connection, with its arguments."""
         self._start_afresh()
         _engines.add(self)
 
@@ -58,6 +62,7 @@ class RedisServer:
 
     def _start_afresh(self) -> None:
         self._pool: Any = None  # the library's, which knows how to connect
+        self._patience = _REPLY_TIMEOUT
         self._free: list[Line] = []
         self._lock = threading.Lock()
         self._executor: Executor | None = None
@@ -123,7 +128,7 @@ class RedisServer:
 
         pack: Callable[[Any], bytes] = hiredis.pack_command
         try:
-            words = b"".join(map(pack, batch.commands))
+            words = self._greeted(line) + b"".join(map(pack, batch.commands))
             tear("pipeline.torn", line.send, words)
             line.send(words)
             replies = [line.reply() for _ in batch.commands]
@@ -142,8 +147,29 @@ class RedisServer:
         self._free.append(line)
         for reply in replies:
             if isinstance(reply, Exception):
+                if is_elsewhere(reply):
+                    self._part()
                 raise refused(reply, self.url) from reply
         return replies
+
+    def _greeted(self, line: Line) -> bytes:
+        """What goes before a connection's first command; what it replies is of no interest."""
+        if line.greeted or self.greeting is None:
+            return b""
+        import hiredis
+
+        script, *words = self.greeting
+        line.greeted = True
+        line.skip = 1
+        pack: Callable[[Any], bytes] = hiredis.pack_command
+        return pack(("EVAL", script.source, 0, *words))
+
+    def _part(self) -> None:
+        """This server is a replica now, or cannot serve yet: look anew where the right one is."""
+        free, self._free = self._free, []
+        for line in free:
+            line.close()
+        self._ears.connect_anew()
 
     # --- connections -------------------------------------------------------------------------
 
@@ -172,12 +198,16 @@ class RedisServer:
                 f"Redis at {self.url} cannot be reached: {_said(error)}; is it running, and is the"
                 " address right?"
             ) from error
+        connection._sock.settimeout(self._patience)  # noqa: SLF001 - it had less while it connected
         return Line(connection)
 
     def _connections(self) -> Any:
         with self._lock:
             if self._pool is None:
                 self._pool = _pool(self.url)
+                kwargs = self._pool.connection_kwargs
+                self._patience = kwargs["socket_timeout"]
+                kwargs["socket_timeout"] = kwargs["socket_connect_timeout"]
             return self._pool
 
     def close(self) -> None:
@@ -229,7 +259,7 @@ def _pool(url: Url) -> Any:
             retry_on_error=[],
             socket_timeout=_REPLY_TIMEOUT,
             socket_connect_timeout=_CONNECT_TIMEOUT,
-            **({} if url.scheme in {"unix", "redis+socket"} else {"socket_keepalive": True}),
+            **({} if url.scheme in {"unix", "redis+socket"} else _kept_alive()),
             protocol=2,
             health_check_interval=0,
         )
@@ -238,6 +268,14 @@ def _pool(url: Url) -> Any:
     for option in _OURS:
         pool.connection_kwargs.pop(option, None)
     return pool
+
+
+def _kept_alive() -> dict[str, Any]:
+    """A line that is cut without a word is found out in a dozen seconds."""
+    options = {
+        getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
+    }
+    return {"socket_keepalive": True, "socket_keepalive_options": options}
 
 
 def _is_unknown_script(reply: Any) -> bool:

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from penstock.engines.pending import Pending
 
-__all__ = ["Batch", "Pending", "Script"]
+__all__ = ["Batch", "Pending", "Script", "Word"]
 
 Word = str | bytes | int | float
 

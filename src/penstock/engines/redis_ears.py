@@ -24,6 +24,7 @@ __all__ = ["Ears", "HeedingListener"]
 
 _LONGEST_PAUSE = 1.0  # seconds between two attempts to connect again
 _CONFIRMED = 10.0  # seconds that a server may take to confirm a subscription
+_SILENCE = 5.0  # seconds without a word, after which the server is asked for one
 _KEPT = 1_000  # messages of channels that a listener keeps until they are taken
 
 L = TypeVar("L", bound="RedisListener")
@@ -81,6 +82,7 @@ class Ears:
         self._line: Line | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._served = False  # the server does on this connection what it is asked
 
     def listen(self, names: tuple[str, ...]) -> RedisListener:
         """A listener for these bells, from now on; raises Unavailable."""
@@ -154,6 +156,11 @@ class Ears:
                 if self._confirmed.pop(name, None) is not None and self._line is not None:
                     self._send(*_subscription(name, "UNSUBSCRIBE"))
 
+    def connect_anew(self) -> None:
+        """Give this connection up: what it leads to is not the right server any more."""
+        with self._lock:
+            self._drop()
+
     def close(self) -> None:
         """Hear nothing more; the thread ends."""
         with self._lock:
@@ -179,7 +186,7 @@ class Ears:
     def _open(self) -> Line:
         """A line that talks RESP3, in which the server may say something unasked."""
         line = self._connect()
-        line.sock.settimeout(None)
+        line.sock.settimeout(_SILENCE)
         with self._lock:
             self._line = line
             self._armed.clear()
@@ -200,19 +207,16 @@ class Ears:
                 if self._closed:
                     self._thread = None
                     return
-            try:
+                self._served = False
+            with contextlib.suppress(OSError, PenstockError):
                 line = self._open()
-            except (OSError, PenstockError):
-                pause = min(_LONGEST_PAUSE, 2 * pause or 0.05)
-                threading.Event().wait(random.uniform(pause / 2, pause))
-                continue
-            pause = 0.0
-            self._all_look(anew=not first)
-            first = False
-            with contextlib.suppress(OSError):
+                self._all_look(anew=not first)
+                first = False
                 self._hear(line.sock)
             with self._lock:
                 self._drop()
+            pause = 0.0 if self._served else min(_LONGEST_PAUSE, 2 * pause or 0.05)
+            threading.Event().wait(random.uniform(pause / 2, pause))
 
     def _all_look(self, *, anew: bool) -> None:
         """What happened while the connection was lost, nobody was told."""
@@ -227,15 +231,37 @@ class Ears:
         import hiredis
 
         reader = hiredis.Reader(notEnoughData=_NOTHING)
-        while data := sock.recv(65536):
+        while data := self._received(sock):
             reader.feed(data)
             rung = []
             while (said := reader.gets()) is not _NOTHING:
                 rung += self._told(said, isinstance(said, hiredis.PushNotification))
             self.bells.ring(rung)
 
+    def _received(self, sock: Any) -> bytes:
+        """What the server says; after a silence it is asked to, and has as long again for that.
+
+        Else one that went without a word would be listened to for ever.
+        """
+        asked = False
+        while True:
+            try:
+                return sock.recv(65536)  # type: ignore[no-any-return]
+            except TimeoutError:
+                if asked:
+                    raise
+                with self._lock:
+                    if self._wanted:
+                        asked = True
+                        self._replies.append(None)
+                        self._send("PING")
+
     def _told(self, said: Any, pushed: bool) -> list[str]:
         if not pushed:
+            if isinstance(said, Exception):  # as while it loads its data: later it may not
+                self._served = False
+                raise ConnectionResetError(str(said))
+            self._served = True
             with self._lock:
                 key = self._replies.pop(0) if self._replies else None
                 there = key is not None and said == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.errors import BrokerError, ConfigError, PenstockError, Unavailable
 
-__all__ = ["refused"]
+__all__ = ["is_elsewhere", "refused"]
 
 # First word of the server's reply -> (error, what helps). Unavailable: surely nothing was done.
 _REPLIES: dict[str, tuple[type[PenstockError], str]] = {
@@ -20,6 +20,14 @@ _REPLIES: dict[str, tuple[type[PenstockError], str]] = {
     "BUSY": (Unavailable, "another client's script runs too long on it"),
     "WRONGTYPE": (BrokerError, "a key that a queue needs holds something else: rename either"),
 }
+
+
+_ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "LOADING"})
+
+
+def is_elsewhere(error: Exception) -> bool:
+    """True when another connection may lead to a server that does it."""
+    return any(word in _ELSEWHERE for word in str(error)[:200].replace("-", " ").split())
 
 
 def refused(error: Exception, where: object) -> PenstockError:

@@ -23,6 +23,8 @@ class Line:
         self._connection = connection
         self.sock = connection._sock  # noqa: SLF001 - all that is wanted of it
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+        self.greeted = False  # the engine's greeting was sent
+        self.skip = 0  # replies that nobody waits for
 
     def send(self, data: bytes) -> None:
         """Write it; raises OSError."""
@@ -30,6 +32,12 @@ class Line:
 
     def reply(self) -> Any:
         """The next one, an Exception where the server said no; raises OSError."""
+        while self.skip:
+            self._next()
+            self.skip -= 1
+        return self._next()
+
+    def _next(self) -> Any:
         while (said := self._reader.gets()) is _NOTHING:
             data = self.sock.recv(65536)
             if not data:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from penstock.clock import Clock
 from penstock.crashpoints import reach
-from penstock.errors import Unavailable, Uncertain
+from penstock.errors import BrokerError, ConfigError, Unavailable, Uncertain
 from penstock.message import Again, Dead, Done, Lease, Message, Record, Settlement
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Custody"]
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0  # a server that is back is used within 3 s
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # a server that is back is used within 3 s
+_TROUBLE = (BrokerError, ConfigError)  # gone, or another than before: whoever mends it need not
+# start every worker anew
 
 
 class Custody:
@@ -45,6 +47,8 @@ class Custody:
         self._messages: list[Message] = []
         self._pause = 0.0
         self._again_at = 0.0  # monotonic
+        self._trouble = ""  # what was said of it last
+        self._apart = False  # settle without claiming: what claims refuse shall not hold it up
         self.lost = 0
 
     @property
@@ -80,12 +84,11 @@ class Custody:
             return []
         try:
             leases = self._exchange(queues, limit)
-        except (Unavailable, Uncertain) as error:
+        except _TROUBLE as error:
             self._rest(error)
             return []
-        if self._pause:
-            self._log.info("The broker is back.")
-            self._pause = 0.0
+        self._apart = False
+        self._is_back()
         return leases
 
     def _exchange(self, queues: Sequence[str], limit: int) -> list[Lease]:
@@ -98,14 +101,19 @@ class Custody:
         if self._messages:
             self._broker.publish(self._messages)
             self._messages = []
+        if self._apart:
+            self._settled(self._broker.settle(self._settlements))
         lost, leases = self._broker.settle_and_lease(self._settlements, queues, limit, self._ttl)
         if self._settlements:
             reach("settled")
         if leases:
             reach("claimed")
+        self._settled(lost)
+        return leases
+
+    def _settled(self, lost: Iterable[Settlement]) -> None:
         self._settlements = []
         self._note_lost(lost)
-        return leases
 
     def _note_lost(self, lost: Iterable[Settlement]) -> None:
         for settlement in lost:
@@ -128,24 +136,45 @@ class Custody:
     def extend(self, leases: Sequence[Lease]) -> set[str]:
         """Renew leases; gives the keys of those that are still held."""
         try:
-            return {lease.message.key for lease in self._broker.extend(leases, self._ttl)}
-        except (Unavailable, Uncertain) as error:
+            held = {lease.message.key for lease in self._broker.extend(leases, self._ttl)}
+        except _TROUBLE as error:
             self._rest(error)
             return {lease.message.key for lease in leases}
+        self._is_back()
+        return held
 
     def tend(self) -> float | None:
         """Do the broker's upkeep; gives the seconds until the next."""
         if self.resting:
             return self.resting
         try:
-            return self._broker.tend()
-        except (Unavailable, Uncertain) as error:
+            due = self._broker.tend()
+        except _TROUBLE as error:
             self._rest(error)
             return self._pause
+        self._is_back()
+        return due
+
+    def hurry(self) -> None:
+        """The broker let itself be heard: it may be there again."""
+        if self._pause:
+            self._pause = _FIRST_PAUSE
+            self._again_at = min(self._again_at, self._clock.monotonic() + _FIRST_PAUSE)
+
+    def _is_back(self) -> None:
+        if self._pause and not self._apart:
+            self._log.info("The broker is back.")
+            self._pause, self._trouble = 0.0, ""
 
     def _rest(self, error: Exception) -> None:
-        if not self._pause:
-            self._log.error("The broker is away, trying again: %s", error)
+        if isinstance(error, Unavailable | Uncertain):
+            if not self._pause:
+                self._log.error("The broker is away, trying again: %s", error)
+        else:  # there, and it refuses: of that each reason is told
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                self._log.error("The broker refuses, trying again: %s", error)
+            self._apart = True
         self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, self._pause * 2))
         self._again_at = self._clock.monotonic() + self._pause * random.uniform(0.5, 1.0)
 

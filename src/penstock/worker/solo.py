@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from penstock.errors import Unavailable, Uncertain
 from penstock.worker.executor import Executor
 from penstock.worker.protocol import (
     Finished,
@@ -92,7 +93,7 @@ class Solo:
             del self._queues[:1]
             for work in self._intake.receive(leases):
                 self._run(work)
-            idle = not leases and not self._custody.pending
+            idle = not leases and (self._custody.resting or not self._custody.pending)
             longest = _LONGEST_WAIT if wait is None else min(wait, _LONGEST_WAIT)
             self._hear(longest if idle else 0.0)
         self._custody.exchange((), 0)
@@ -105,6 +106,8 @@ class Solo:
         sources = [self._listener.fileno(), self._stop.fileno(), *self._panel.sources()]
         wait = max(seconds, self._custody.resting) if seconds else 0.0
         ready, _, _ = select.select(sources, [], [], wait)
+        if self._listener.fileno() in ready:
+            self._custody.hurry()
         self._panel.turn(set(ready), time.monotonic())
 
     def _run(self, work: Work) -> None:
@@ -123,7 +126,11 @@ class Solo:
 
         def renew() -> None:
             while not ended.wait(self.plan.lease_time / _EXTENDS_PER_LEASE):
-                if not self._broker.extend([work.lease], self.plan.lease_time):
+                try:
+                    held = self._broker.extend([work.lease], self.plan.lease_time)
+                except (Unavailable, Uncertain):  # it may be back before the lease is over
+                    continue
+                if not held:
                     work.lost = True
                     return
 

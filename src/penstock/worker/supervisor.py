@@ -172,6 +172,7 @@ class Supervisor:
             self._on_stop()
         if self._listener.fileno() in ready:
             self._listener.clear()  # before looking: a ring from now on is heard again
+            self._custody.hurry()
             self._look = True
             self._upkeep.hurry(now + _TEND_AFTER_A_RING)
         if self._neighbours.died(ready):  # its messages are free at once
@@ -301,6 +302,8 @@ class Supervisor:
         self._extend_at = now + self.plan.lease_time / _EXTENDS_PER_LEASE
         works = [work for work in self.crew.works() if not work.settled and not work.lost]
         held = self._custody.extend([work.lease for work in works]) if works else set()
+        if self._custody.resting:  # not when a third of the lease is over, but once it is back
+            self._extend_at = now + self._custody.resting
         for work in works:
             if work.lease.message.key not in held:
                 work.lost = True

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_worker"]
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _MOST_NAMES = 1000
 
 

@@ -1,11 +1,13 @@
 -- Behind common.lua. Leases messages, each queue its share, best first.
--- ARGV: prefix, now, holder, number of this claim, '1' when it may have been made before, limit,
--- seconds, then the queues.
+-- ARGV: prefix, now, holder, what is known of it ('' as before), number of this claim, '1' when it
+-- may have been made before, limit, seconds, then the queues.
 -- Gives {end of the leases, how many ids are revoked, seconds until something is due, keys that
 -- hold something else, then for each lease: fence, queue, attempt, deaths, raw}.
 
-local holder, claim, repeated = ARGV[3], ARGV[4], ARGV[5] == '1'
-local limit, ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
+local holder, claim, repeated = ARGV[3], ARGV[5], ARGV[6] == '1'
+local limit, ttl = tonumber(ARGV[7]), tonumber(ARGV[8])
+may_grow()
+said_alive(holder, ARGV[4])
 local ends = now + ttl
 local made = OWN .. 'claim.' .. holder
 local wrong = {}
@@ -34,9 +36,7 @@ end
 advance()
 
 local function pop(list, wish)
-  local kind = redis.call('TYPE', list).ok
-  if kind == 'none' then return {} end
-  if kind ~= 'list' then
+  if not may_push(list) then
     wrong[#wrong + 1] = list
     return {}
   end
@@ -62,7 +62,7 @@ local function take(queue, wish)
 end
 
 local hungry = {}
-for place = 8, #ARGV do hungry[#hungry + 1] = ARGV[place] end
+for place = 9, #ARGV do hungry[#hungry + 1] = ARGV[place] end
 while limit > 0 and #hungry > 0 do
   local share, odd = math.floor(limit / #hungry), limit % #hungry
   local left = {}

@@ -8,6 +8,8 @@
 --   penstock.parked   number -> "attempt deaths step length:queue raw"
 --   penstock.delayed  the same numbers by the time they are due
 --   penstock.soon     "publication queue" of early messages that lie in Celery's lists, by that time
+--   penstock.fence    the last number that was given to a lease or a parked message
+--   penstock.run      the server's own id when it last was greeted, see greet.lua
 --   penstock.ended.<n>  two bits for each settled fence
 --   penstock.claim.<holder>  its last claim and the fences that it got
 --   penstock.void.<holder>.<claim>  that claim was given up before it came
@@ -19,6 +21,11 @@ if not now then
 end
 
 local OWN = P .. 'penstock.'
+
+-- A server whose memory is full refuses what may need more, unless the script wrote before: what
+-- frees memory in the end, such as a claim, must not be refused half-way or at all.
+local function may_grow() redis.call('DEL', OWN .. 'nothing') end
+
 local STEPS = { '', '\6\0223', '\6\0226', '\6\0229' }
 local CHUNK = 1000
 local MILLION = 1048576
@@ -44,10 +51,26 @@ local function push_back(queue, step, attempt, deaths, raw)
   redis.call('SADD', OWN .. 'queues', queue)
 end
 
+local function may_push(list) -- false where the key holds something else
+  local kind = redis.call('TYPE', list).ok
+  return kind == 'none' or kind == 'list'
+end
+
+local function push_new(queue, step, raw) -- a new publication; it waits in our list if it must
+  local list = P .. queue .. STEPS[step]
+  if may_push(list) then redis.call('LPUSH', list, raw) else push_back(queue, step, 0, 0, raw) end
+end
+
+local function said_alive(holder, said) -- '' when it need not
+  if said ~= '' then redis.call('HSET', OWN .. 'holders', holder, said) end
+end
+
+local function new_start() return math.floor(now) * 1000000 end
+
 local function next_number(count)
   local last = redis.call('INCRBY', OWN .. 'fence', count)
   if last == count then -- a new server: no number that an earlier one gave shall come again
-    last = math.floor(now) * 1000000 + count
+    last = new_start() + count
     redis.call('SET', OWN .. 'fence', string.format('%.0f', last))
   end
   return last

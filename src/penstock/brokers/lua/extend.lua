@@ -1,6 +1,7 @@
 -- Behind common.lua. Renews leases that are still held.
 -- ARGV: prefix, now, seconds, then the fences. Gives {end, then 1 or 0 for each}.
 
+may_grow()
 local ends = now + tonumber(ARGV[3])
 local reply = { string.format('%.6f', ends) }
 for place = 4, #ARGV do

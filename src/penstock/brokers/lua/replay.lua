@@ -6,7 +6,7 @@ for at = 3, #ARGV, 4 do
   local there = redis.call('HDEL', OWN .. 'dead', ARGV[at])
   if there == 1 then
     redis.call('ZREM', OWN .. 'dead-at', ARGV[at])
-    redis.call('LPUSH', P .. ARGV[at + 1] .. STEPS[tonumber(ARGV[at + 2])], ARGV[at + 3])
+    push_new(ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3])
   end
   reply[#reply + 1] = there
 end

@@ -4,11 +4,13 @@
 
 local count = 0
 for at = 3, #ARGV, 3 do
-  local there = redis.call('HDEL', P .. 'unacked', ARGV[at])
-  redis.call('ZREM', P .. 'unacked_index', ARGV[at])
-  if there == 1 then
-    redis.call('RPUSH', P .. ARGV[at + 1], ARGV[at + 2])
-    count = count + 1
+  if may_push(P .. ARGV[at + 1]) then
+    local there = redis.call('HDEL', P .. 'unacked', ARGV[at])
+    redis.call('ZREM', P .. 'unacked_index', ARGV[at])
+    if there == 1 then
+      redis.call('RPUSH', P .. ARGV[at + 1], ARGV[at + 2])
+      count = count + 1
+    end
   end
 end
 return count

@@ -7,6 +7,7 @@
 -- Gives the places (from 0) of those whose lease was lost; a repeat is not lost.
 
 local home, away = ARGV[3], ARGV[4]
+may_grow()
 local lost, backs, ended, fresh, records = {}, {}, {}, {}, {}
 
 -- A settlement that comes again finds its bit: what was handed back has another than what ended.
@@ -45,7 +46,7 @@ for at = 5, #ARGV, 15 do
       if tonumber(moment) > now then
         park(queue, tonumber(step), moment, 0, 0, raw)
       else
-        redis.call('LPUSH', P .. queue .. STEPS[tonumber(step)], raw)
+        push_new(queue, tonumber(step), raw)
       end
     elseif kind == 'x' then
       redis.call('HSET', OWN .. 'dead', key, #head .. ':' .. head .. old_raw)

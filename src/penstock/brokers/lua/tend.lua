@@ -1,12 +1,15 @@
 -- Behind common.lua. The upkeep: what is due, the leases of dead holders, what is old.
--- ARGV: prefix, now, 1 or 0: what a holder's leases count as deaths, then the holders.
+-- ARGV: prefix, now, holder, what is known of it ('' as before), 1 or 0: what a holder's leases
+-- count as deaths, then the dead holders.
 -- Gives seconds until something is due, '' when nothing waits.
 
-local died = tonumber(ARGV[3])
+local died = tonumber(ARGV[5])
 local DEAD_KEPT = 7 * 86400
 
+may_grow()
+said_alive(ARGV[3], ARGV[4])
 advance()
-for place = 4, #ARGV do
+for place = 6, #ARGV do
   local holder, freed, cursor = ARGV[place], {}, '0'
   repeat
     local page = redis.call('HSCAN', OWN .. 'leased', cursor, 'COUNT', CHUNK)

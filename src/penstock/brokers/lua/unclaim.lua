@@ -1,6 +1,7 @@
 -- Behind common.lua. A claim that nobody waits for any more never was.
 -- ARGV: prefix, now, holder, number of the claim.
 
+may_grow()
 local before = redis.call('GET', OWN .. 'claim.' .. ARGV[3])
 if not before or string.match(before, '^%d+') ~= ARGV[4] then
   redis.call('SET', OWN .. 'void.' .. ARGV[3] .. '.' .. ARGV[4], 1, 'EX', 120) -- it may yet come

@@ -1,0 +1,141 @@
+"""What gathers while the broker is away, and when it is asked again."""
+
+import logging
+
+import pytest
+
+from penstock.clock import ManualClock
+from penstock.errors import BrokerError, ConfigError, Unavailable, Uncertain
+from penstock.message import Done, Lease, Message, new_id
+from penstock.worker.custody import Custody
+
+
+class Broker:
+    """Says what it is told to say next; what was settled is kept."""
+
+    def __init__(self):
+        self.trouble = None
+        self.claims_refused = None
+        self.settled = []
+
+    def keeps_records_of(self, store):
+        return True
+
+    def _settle(self, settlements):
+        if self.trouble:
+            raise self.trouble
+        self.settled += settlements
+        return []
+
+    settle = _settle
+
+    def settle_and_lease(self, settlements, queues, limit, ttl):
+        if self.claims_refused:
+            raise self.claims_refused
+        return self._settle(settlements), []
+
+    def extend(self, leases, ttl):
+        if self.trouble:
+            raise self.trouble
+        return leases
+
+    def tend(self):
+        if self.trouble:
+            raise self.trouble
+
+
+class Desk:
+    def __init__(self):
+        self.clock = ManualClock()
+        self.broker = Broker()
+        self.log = logging.getLogger("test custody")
+        self.custody = Custody(
+            broker=self.broker, store=object(), ttl=15.0, clock=self.clock, log=self.log
+        )
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def settlement():
+    task_id = new_id()
+    return Done(Lease(Message(id=task_id, queue="q", headers={}, body=b""), 1, 0.0, 1, 0))
+
+
+@pytest.mark.parametrize("trouble", [Unavailable("gone"), Uncertain("cut"), BrokerError("no")])
+def test_what_could_not_be_settled_is_settled_later(desk, trouble):
+    one = settlement()
+    desk.custody.settle(one)
+    desk.broker.trouble = trouble
+    assert desk.custody.exchange(["q"], 1) == []
+    assert desk.custody.pending
+    assert 0 < desk.custody.resting <= 0.1
+    desk.broker.trouble = None
+    desk.clock.advance(0.1)
+    desk.custody.exchange(["q"], 1)
+    assert desk.broker.settled == [one]
+    assert not desk.custody.pending
+    assert not desk.custody.resting
+
+
+def test_while_it_rests_the_broker_is_not_asked(desk):
+    desk.broker.trouble = Unavailable("gone")
+    desk.custody.tend()
+    desk.broker.trouble = AssertionError("asked")
+    assert desk.custody.exchange(["q"], 1) == []
+    assert desk.custody.tend() == desk.custody.resting
+
+
+def test_after_a_long_time_away_it_is_asked_every_second(desk):
+    desk.broker.trouble = Unavailable("gone")
+    for _ in range(20):
+        desk.custody.tend()
+        assert desk.custody.resting <= 1.0
+        desk.clock.advance(desk.custody.resting)
+    assert desk.custody.resting == 0
+
+
+def test_a_ring_ends_the_rest(desk):
+    desk.broker.trouble = Unavailable("gone")
+    for _ in range(20):
+        desk.custody.tend()
+        desk.clock.advance(desk.custody.resting)
+    desk.custody.tend()
+    assert desk.custody.resting > 0.1
+    desk.custody.hurry()
+    assert desk.custody.resting < 0.101
+
+
+def test_what_claims_refuse_does_not_hold_up_settlements(desk, caplog):
+    """A queue's key holds something else: the others' work is settled all the same."""
+    one = settlement()
+    desk.custody.settle(one)
+    desk.broker.claims_refused = BrokerError("the key holds no list")
+    for _ in range(5):
+        desk.custody.exchange(["q"], 1)
+        desk.clock.advance(2.0)
+    assert desk.broker.settled == [one]
+    assert caplog.text.count("holds no list") == 1
+    desk.broker.claims_refused = None
+    desk.custody.exchange(["q"], 1)
+    assert not desk.custody.pending
+
+
+@pytest.mark.parametrize("trouble", [ConfigError("another password"), BrokerError("no")])
+def test_a_refusal_is_told_once_for_each_reason(desk, trouble, caplog):
+    desk.broker.trouble = trouble
+    for _ in range(3):
+        desk.custody.tend()
+        desk.clock.advance(2.0)
+    desk.broker.trouble = BrokerError("something else")
+    desk.custody.tend()
+    assert caplog.text.count("refuses") == 2
+
+
+def test_leases_that_could_not_be_renewed_are_still_held(desk):
+    lease = settlement().lease
+    desk.broker.trouble = Uncertain("cut")
+    assert desk.custody.extend([lease]) == {lease.message.key}
+    assert desk.custody.resting
