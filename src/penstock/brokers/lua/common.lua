@@ -65,7 +65,8 @@ local function said_alive(holder, said) -- '' when it need not
   if said ~= '' then redis.call('HSET', OWN .. 'holders', holder, said) end
 end
 
-local function new_start() return math.floor(now) * 1000000 end
+-- More than a million leases a second would be needed to be ahead of it.
+local function new_start() return math.floor(now * 1000000) end
 
 local function next_number(count)
   local last = redis.call('INCRBY', OWN .. 'fence', count)
