@@ -39,6 +39,8 @@ class Url:
         if isinstance(text, Url):
             return text
         scheme, separator, _ = text.partition("://")
+        if scheme.lower() == "sentinel":
+            text = _one_address(text)
         if not separator or not _SCHEME.fullmatch(scheme):
             raise ConfigError(
                 "a broker or result store is named by a URL such as sqlite:///penstock.db "
@@ -82,6 +84,22 @@ class Url:
         if self.port is not None:
             where += f":{self.port}"
         return f"{self.scheme}://{login}{where}{self.path}"
+
+
+def _one_address(text: str) -> str:
+    """Celery's ``sentinel://host:port;sentinel://host:port/0``, with its hosts in one list."""
+    first, *others = text.split(";")
+    if not others:
+        return text
+    start, _, path = first.removeprefix("sentinel://").partition("/")
+    places = [start.partition("?")[0]]
+    for other in others:
+        place, slash, rest = other.removeprefix("sentinel://").partition("/")
+        place, mark, query = place.partition("?")
+        places.append(place.rpartition("@")[2])
+        path = rest if slash else path
+        path += mark + query
+    return f"sentinel://{','.join(filter(None, places))}/{path}"
 
 
 def _server(text: str, default_port: int) -> tuple[str, int]:

@@ -23,6 +23,7 @@ from programs import Program
 
 __all__ = [
     "MemcachedServer",
+    "RedisSentinel",
     "RedisServer",
     "Server",
     "ServerFailed",
@@ -99,10 +100,10 @@ class Server:
                     raise
         raise ServerFailed(f"no free port for {self.command()[0]}")
 
-    def start(self):
-        """Start it, and return when it answers; raises ServerFailed with what it said."""
+    def start(self, ready=None):
+        """Start it, and return when it answers, or says ``ready``; raises ServerFailed."""
         self._programs[:] = [Program(self.command(), self.folder)]
-        if not self._programs[0].says(self.READY, self.SECONDS_TO_START):
+        if not self._programs[0].says(ready or self.READY, self.SECONDS_TO_START):
             self.kill()
             raise ServerFailed(f"{type(self).__name__} did not start:\n{self.log}")
 
@@ -312,6 +313,53 @@ class MemcachedServer(Server):
     def flush(self):
         """Forget everything."""
         self.say("flush_all")
+
+
+class RedisSentinel(Server):
+    """Watches a :class:`RedisServer` and lets its replica take over, with others of its kind."""
+
+    READY = "+monitor master"
+    PASSWORD = "watch/us"
+
+    def __init__(self, master, *, name="shop", quorum=2):
+        self.master = master
+        self.name = name
+        self.quorum = quorum
+        super().__init__()
+
+    def command(self):
+        """It writes what it knows into its configuration, so a restart keeps the file."""
+        file = self.folder / f"sentinel-{self.port}.conf"
+        if not file.exists():
+            file.write_text(
+                f"""\
+port {self.port}
+bind 127.0.0.1
+dir {self.folder}
+requirepass {self.PASSWORD}
+sentinel sentinel-pass {self.PASSWORD}
+sentinel monitor {self.name} 127.0.0.1 {self.master.port} {self.quorum}
+sentinel auth-pass {self.name} {self.master.password}
+sentinel down-after-milliseconds {self.name} 500
+sentinel failover-timeout {self.name} 3000
+"""
+            )
+        return [path_of("redis-sentinel"), str(file)]
+
+    @property
+    def port(self):
+        return self.ports["port"]
+
+    def ask(self, *words):
+        """What redis-cli prints."""
+        done = subprocess.run(
+            [path_of("redis-cli"), "-p", str(self.port), "SENTINEL", *words],
+            env=os.environ | {"REDISCLI_AUTH": self.PASSWORD},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
 
 
 def _leave_nothing(folder, programs):

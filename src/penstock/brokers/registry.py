@@ -19,7 +19,16 @@ SCHEMES = {
     "sqlite": "penstock.brokers.sqlite:SqliteBroker",
     **dict.fromkeys(("postgresql", "postgres"), "penstock.brokers.postgres:PostgresBroker"),
     **dict.fromkeys(
-        ("redis", "rediss", "unix", "redis+socket"), "penstock.brokers.redis:RedisBroker"
+        (
+            "redis",
+            "rediss",
+            "unix",
+            "redis+socket",
+            "redis+sentinel",
+            "rediss+sentinel",
+            "sentinel",
+        ),
+        "penstock.brokers.redis:RedisBroker",
     ),
     **dict.fromkeys(("amqp", "amqps", "pyamqp"), "penstock.brokers.amqp:AmqpBroker"),
     "zookeeper": "penstock.brokers.zookeeper:ZooKeeperBroker",

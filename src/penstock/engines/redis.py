@@ -21,6 +21,7 @@ from penstock.engines.redis_batch import Batch, Script, Word
 from penstock.engines.redis_ears import Ears, HeedingListener
 from penstock.engines.redis_errors import is_elsewhere, refused
 from penstock.engines.redis_line import Line
+from penstock.engines.redis_sentinel import SENTINEL_SCHEMES, behind_sentinels, master_and_database
 from penstock.errors import ConfigError, Unavailable, Uncertain
 from penstock.plan import Command, Exchange, Listen
 from penstock.url import Url
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMES", "RedisServer"]
 
-SCHEMES = ("redis", "rediss", "unix", "redis+socket")
+SCHEMES = ("redis", "rediss", "unix", "redis+socket", *SENTINEL_SCHEMES)
 _OURS = {"key_prefix", "global_keyprefix", "allow_eviction", "visibility_timeout"}  # options
 _CONNECT_TIMEOUT = 2.0  # seconds for each step until a connection can be used
 _REPLY_TIMEOUT = 5.0  # seconds without a byte of the reply
@@ -229,6 +230,8 @@ class RedisServer:
 def _where(url: Url) -> tuple[int, tuple[Any, ...]]:
     """The database's number, and what tells this server from others."""
     path = "" if url.scheme in {"unix", "redis+socket"} else url.path.strip("/")
+    if url.scheme in SENTINEL_SCHEMES:
+        master, path = master_and_database(url)
     number = url.options.get("db", url.options.get("virtual_host", path)) or "0"
     try:
         database = int(number)
@@ -238,6 +241,8 @@ def _where(url: Url) -> tuple[int, tuple[Any, ...]]:
         ) from None
     if url.scheme in {"unix", "redis+socket"}:
         return database, (url.path,)
+    if url.scheme in SENTINEL_SCHEMES:
+        return database, (master, *sorted(url.servers(26379)))
     return database, (url.host or "localhost", url.port or 6379)
 
 
@@ -252,17 +257,20 @@ def _pool(url: Url) -> Any:
             f"{url.scheme}:// needs redis-py and hiredis: pip install 'penstock[redis]'"
         ) from error
     raw = url.raw.replace("redis+socket://", "unix://", 1).replace("virtual_host=", "db=")
+    options = {
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_error": [],
+        "socket_timeout": _REPLY_TIMEOUT,
+        "socket_connect_timeout": _CONNECT_TIMEOUT,
+        **({} if url.scheme in {"unix", "redis+socket"} else _kept_alive()),
+        "protocol": 2,
+        "health_check_interval": 0,
+    }
     try:
-        pool = redis.ConnectionPool.from_url(
-            raw,
-            retry=Retry(NoBackoff(), 0),
-            retry_on_error=[],
-            socket_timeout=_REPLY_TIMEOUT,
-            socket_connect_timeout=_CONNECT_TIMEOUT,
-            **({} if url.scheme in {"unix", "redis+socket"} else _kept_alive()),
-            protocol=2,
-            health_check_interval=0,
-        )
+        if url.scheme in SENTINEL_SCHEMES:
+            pool = behind_sentinels(url, options)
+        else:
+            pool = redis.ConnectionPool.from_url(raw, **options)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"the URL {url} cannot be used: {error}") from error
     for option in _OURS:

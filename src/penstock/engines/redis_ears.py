@@ -23,7 +23,7 @@ from penstock.errors import PenstockError, Unavailable
 __all__ = ["Ears", "HeedingListener"]
 
 _LONGEST_PAUSE = 1.0  # seconds between two attempts to connect again
-_CONFIRMED = 10.0  # seconds that a server may take to confirm a subscription
+_CONFIRMED = 3.0  # seconds that a server may take to confirm a subscription
 _SILENCE = 5.0  # seconds without a word, after which the server is asked for one
 _KEPT = 1_000  # messages of channels that a listener keeps until they are taken
 

@@ -19,7 +19,16 @@ SCHEMES = {
     "sqlite": "penstock.results.sqlite:SqliteStore",
     **dict.fromkeys(("postgresql", "postgres"), "penstock.results.postgres:PostgresStore"),
     **dict.fromkeys(
-        ("redis", "rediss", "unix", "redis+socket"), "penstock.results.redis:RedisStore"
+        (
+            "redis",
+            "rediss",
+            "unix",
+            "redis+socket",
+            "redis+sentinel",
+            "rediss+sentinel",
+            "sentinel",
+        ),
+        "penstock.results.redis:RedisStore",
     ),
     **dict.fromkeys(
         ("cache+memcached", "cache+pymemcache"), "penstock.results.memcached:MemcachedStore"

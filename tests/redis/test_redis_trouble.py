@@ -1,0 +1,248 @@
+"""A server that is full, loading, a replica, restarted, hung, or holds something else: who says
+what, and how soon a worker is back at work.
+"""
+
+import random
+import threading
+import time
+
+import pytest
+
+from penstock.brokers.registry import open_broker
+from penstock.errors import Unavailable, Uncertain
+from penstock.message import Again, Done, Message, Record, new_id
+from penstock.results.registry import open_store
+from proxy import Proxy
+from servers import RedisServer
+from workers import Bench, wait_for
+
+
+def message(queue="orders", **fields):
+    task_id = new_id()
+    return Message(
+        id=task_id, queue=queue, headers={"task": "t", "id": task_id}, body=b"[]", **fields
+    )
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch, redis_url):
+    monkeypatch.chdir(tmp_path)
+    bench = Bench(tmp_path)
+    monkeypatch.setenv("PENSTOCK_BROKER_URL", redis_url)
+    monkeypatch.setenv("PENSTOCK_RESULT_BACKEND", redis_url)
+    yield bench
+    for worker in bench.workers:
+        worker.kill()
+    if bench.app is not None:
+        bench.app.close()
+
+
+# --- full ---------------------------------------------------------------------------------------
+
+
+def fill(server, broker):
+    """Publish until the server takes nothing more; gives how many it took."""
+    count = 0
+    while True:
+        try:
+            broker.publish([message(properties={"filling": "x" * 50_000})])
+        except Unavailable as error:
+            refusal = str(error)
+            break
+        count += 1
+    assert "maxmemory" in refusal
+    server.cli("CONFIG", "SET", "maxmemory", "1mb")  # less than it uses already
+    return count
+
+
+def test_a_full_server_can_be_drained():
+    """Claims, renewals and settlements are what makes room again."""
+    with RedisServer(settings={"maxmemory": "5mb"}) as server:
+        broker, store = open_broker(server.url()), open_store(server.url())
+        broker.keeps_records_of(store)
+        count = fill(server, broker)
+        broker._holder().seen = -1e9  # a sign of life is due
+        broker.tend()
+        worked = 0
+        while leases := broker.lease(["orders"], 5, 30.0):
+            assert {lease.attempt for lease in leases} == {1}
+            assert len(broker.extend(leases, 30.0)) == len(leases)
+            broker.settle([Again(leases[0], leases[0].message)])
+            (again,) = broker.lease(["orders"], 1, 30.0)
+            ended = [Done(one, record(one)) for one in [again, *leases[1:]]]
+            assert broker.settle(ended) == []
+            worked += len(ended)
+        assert worked == count
+        broker.close()
+        store.close()
+
+
+def record(lease):
+    one = lease.message
+    return Record(one.id, "SUCCESS", b'{"status": "SUCCESS"}', one.key, lease.attempt, final=True)
+
+
+# --- loading, a replica -------------------------------------------------------------------------
+
+
+def test_a_server_that_loads_is_waited_for():
+    with RedisServer(settings={"save": "3600 1"}) as server:
+        broker = open_broker(server.url())
+        for number in range(20):
+            filling = {"filling": random.randbytes(50_000).hex()}
+            broker.publish([message(f"orders-{number}", properties=filling)])
+        broker.publish([message()])
+        server.cli("SAVE")
+        server.kill()
+        server.settings |= {
+            "key-load-delay": "100000",  # microseconds for each key
+            "loading-process-events-interval-bytes": "1024",
+        }
+        server.start(ready="Server initialized")
+        with pytest.raises(Unavailable, match="reading its data"):
+            broker.lease(["orders"], 1, 10.0)
+        began = time.monotonic()
+        leases = wait_until_leased(broker)
+        assert time.monotonic() - began < 10
+        assert len(leases) == 1
+        broker.close()
+
+
+def wait_until_leased(broker):
+    def lease():
+        try:
+            return broker.lease(["orders"], 1, 10.0, wait=0.2)
+        except Unavailable:
+            return None
+
+    return wait_for(lease)
+
+
+def test_a_replica_says_so_and_its_connections_are_given_up(redis_server, redis_url):
+    broker = open_broker(redis_url)
+    broker.publish([message()])
+    redis_server.cli("REPLICAOF", "127.0.0.1", "1")
+    try:
+        with pytest.raises(Unavailable, match="name the master"):
+            broker.publish([message()])
+        assert broker.engine._free == []
+    finally:
+        redis_server.cli("REPLICAOF", "NO", "ONE")
+    broker.publish([message()])
+    broker.close()
+
+
+# --- numbers that were given away ---------------------------------------------------------------
+
+
+def test_a_server_that_forgot_its_last_seconds_gives_no_number_twice():
+    """Else a late settlement would end another's message."""
+    with RedisServer(settings={"save": "3600 1"}) as server:
+        broker = open_broker(server.url())
+        broker.publish([message()])
+        (first,) = broker.lease(["orders"], 1, 30.0)
+        broker.publish([message(), message()])
+        server.cli("SAVE")
+        (forgotten,) = broker.lease(["orders"], 1, 30.0)
+        server.kill()
+        server.start()
+        other = open_broker(server.url() + "?key_prefix=")
+        (again, _) = other.lease(["orders"], 2, 30.0)
+        assert again.message.id == forgotten.message.id
+        assert again.fence > forgotten.fence > first.fence
+        stale = Done(forgotten)
+        assert broker.settle([stale]) == [stale]
+        assert other.settle([Done(again)]) == []
+        assert broker.settle([Done(first)]) == []  # that one it knew
+        broker.close()
+        other.close()
+
+
+# --- something else under a name ----------------------------------------------------------------
+
+
+def test_a_retry_into_a_queue_that_cannot_be_is_kept(redis_server, redis_url):
+    broker = open_broker(redis_url)
+    broker.publish([message()])
+    (lease,) = broker.lease(["orders"], 1, 30.0)
+    redis_server.cli("SET", "elsewhere", "a value")
+    retry = message("elsewhere")
+    assert broker.settle([Again(lease, retry)]) == []
+    (again,) = broker.lease(["elsewhere"], 1, 30.0)
+    assert again.message.id == retry.id
+    broker.close()
+
+
+def test_a_worker_serves_its_other_queues_and_says_what_is_wrong(bench, redis_server):
+    tasks = bench.tasks()
+    worker = bench.worker("-Q", "broken,celery", "-c", "1")
+    redis_server.cli("SET", "broken", "a value")
+    results = [tasks.add.delay(n, n) for n in range(20)]
+    assert [result.get(timeout=20) for result in results] == [2 * n for n in range(20)]
+    worker.line("'broken' holds no list")
+    redis_server.cli("DEL", "broken")
+    assert tasks.add.apply_async((1, 1), queue="broken").get(timeout=20) == 2
+    assert worker.stop() == 0
+
+
+# --- away ---------------------------------------------------------------------------------------
+
+
+def restarted_consumer(server, tasks, down=0.0):
+    """Seconds from the server's return to the end of a task that was sent at once."""
+    server.kill()
+    threading.Event().wait(down)  # while it is away nothing happens that could be awaited
+    server.start()
+    began = time.monotonic()
+    result = tasks.add.delay(1, 1)
+    assert result.get(timeout=20) == 2
+    return time.monotonic() - began
+
+
+def test_a_worker_is_back_within_seconds(bench, redis_server):
+    tasks = bench.tasks()
+    worker = bench.worker("-c", "1")
+    assert tasks.add.delay(1, 1).get(timeout=20) == 2
+    assert restarted_consumer(redis_server, tasks) < 3
+    assert restarted_consumer(redis_server, tasks, down=5.0) < 3
+    assert "The broker is back" in worker.text
+    assert worker.stop() == 0
+
+
+def test_a_hung_server_is_told_of_and_stops_nobody(bench, redis_server, redis_url, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_BROKER_URL", f"{redis_url}?socket_timeout=1")
+    monkeypatch.setenv("PENSTOCK_RESULT_BACKEND", f"{redis_url}?socket_timeout=1")
+    tasks = bench.tasks()
+    worker = bench.worker("-c", "1")
+    assert tasks.add.delay(1, 1).get(timeout=20) == 2
+    redis_server.pause()
+    began = time.monotonic()
+    with pytest.raises(Uncertain):
+        tasks.add.delay(1, 1)
+    assert time.monotonic() - began < 3
+    worker.line("The broker is away", timeout=10)
+    began = time.monotonic()
+    assert worker.stop() == 0
+    assert time.monotonic() - began < 15
+    redis_server.resume()
+
+
+def test_a_line_that_went_without_a_word_is_found_out(redis_server, redis_url, monkeypatch):
+    """As behind a router that forgot it: whoever waits listens on another, and looks again."""
+    monkeypatch.setattr("penstock.engines.redis_ears._SILENCE", 0.2)
+    monkeypatch.setattr("penstock.engines.redis._CONNECT_TIMEOUT", 0.2)
+    with Proxy(redis_server.port) as proxy:
+        through = redis_url.replace(f":{redis_server.port}/", f":{proxy.port}/")
+        waiting, other = open_broker(through), open_broker(redis_url)
+        listener = waiting.listen(["orders"])
+        wait_for(lambda: redis_server.cli("CLIENT", "LIST").count("flags=t") == 1)
+        proxy.swallow()
+        other.publish([message()])
+        wait_for(lambda: proxy.accepted > 1)  # it tries another
+        listener.clear()
+        assert not listener.wait(0)
+        proxy.heal()
+        assert listener.wait(20)
+        listener.close()
+        waiting.close()
+        other.close()
