@@ -289,3 +289,13 @@ def test_claims_of_many_queues_at_once_leave_nothing(postgres_url):
     assert len(done) == len(set(done)) == 300
     for broker in brokers:
         broker.close()
+
+
+def test_of_many_that_are_sent_once_more_none_comes_back(broker):
+    messages = [message() for _ in range(300)]
+    broker.publish(messages)
+    broker.settle([Done(lease) for lease in broker.lease(["orders"], 100, 60.0)])
+    broker.publish(messages)  # some are there: these are inserted
+    broker.settle([Done(lease) for lease in broker.lease(["orders"], 300, 60.0)])
+    broker.publish(messages)  # none is there: these are copied
+    assert broker.depth("orders") == 0

@@ -42,6 +42,7 @@ from penstock.url import Url
 __all__ = ["PostgresBroker"]
 
 _CONTROL = "control"
+_OF_A_LEASE = 14  # columns of a claimed row that say something of it alone
 _COPY_FROM = 200  # messages: with fewer, inserting them is one round trip and copying is three
 _LONGEST_WAIT = 5.0  # seconds: look again after so long, should a notification be lost
 _CHUNK = 5_000  # rows that one transaction prunes at most
@@ -175,8 +176,8 @@ class PostgresBroker(PostgresLooking):
         try:
             return await adrive(self._leasing(queues, limit, ttl, wait, made), self.engine)
         except asyncio.CancelledError:  # what it claims, or has claimed, nobody would work on
-            if made:
-                self._give_back(made[0], queues)
+            for claim in made:
+                self._give_back(claim, queues)
             raise
 
     def _give_back(self, claim: Exchange, queues: Sequence[str]) -> None:
@@ -202,6 +203,12 @@ class PostgresBroker(PostgresLooking):
         exchange = self._claim(me, names, limit, ttl, waits=wait > 0)
         made.append(exchange)
         before, found, _ = yield exchange
+        missing = _missing(found, limit) if len(names) > 1 else 0
+        if missing:  # others took what was counted: what they left is ours
+            once_more = self._claim(me, names, missing, ttl, waits=False)
+            made.append(once_more)
+            again, more, _ = yield once_more
+            found = [*found, *again, *more]
         if before or found or wait <= 0:
             return _leases([*before, *found], names)
         return (yield from self._wait_for(exchange, names, wait))
@@ -379,9 +386,14 @@ class PostgresBroker(PostgresLooking):
         return f"PostgresBroker({str(self.engine.url)!r})"
 
 
+def _missing(found: Sequence[tuple[Any, ...]], limit: int) -> int:
+    """How many a claim of several queues might have had and has not."""
+    return min(limit, found[0][-1]) - len(found) if found else 0
+
+
 def _leases(found: Sequence[tuple[Any, ...]], queues: Sequence[str]) -> list[Lease]:
     """Leases from claimed rows: best first, and one of each queue after the other."""
-    claimed = sorted(found, key=rows.order)
+    claimed = sorted((row[:_OF_A_LEASE] for row in found), key=rows.order)
     if len(queues) == 1:
         return [rows.lease(row) for row in claimed]
     parts = [[row for row in claimed if row[3] == as_kept(queue)] for queue in queues]

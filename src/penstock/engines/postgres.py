@@ -140,6 +140,10 @@ class PostgresServer:
         """A listener that hears these bells from now on."""
         return self._ears.listen(tuple(map(_plain, bells)))
 
+    def hears(self, kind: str) -> bool:
+        """True when a listener for this kind of bell costs no round trip."""
+        return self._ears.hears(kind)
+
     def post(self, exchange: Exchange, *, after: Command) -> None:
         """Have it carried out soon, once ``after`` is over, should a thread be at it just now.
 

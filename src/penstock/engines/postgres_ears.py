@@ -110,6 +110,10 @@ class Ears:
         if self._wake is not None:
             os.eventfd_write(self._wake, 1)
 
+    def hears(self, kind: str) -> bool:
+        """True when the connection listens to this kind already."""
+        return kind in self._heard
+
     def leave(self, names: tuple[str, ...]) -> None:
         """One listener less for these."""
         with self._change:

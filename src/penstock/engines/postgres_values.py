@@ -1,4 +1,4 @@
-"""Values as PostgreSQL takes them: parameters of statements, arrays, rows of a binary COPY.
+"""Values as PostgreSQL takes them: parameters of statements, and arrays.
 
 A whole batch goes over as a few arrays, each one parameter. They are written here, in the binary
 form: the client library writes a list element by element through its adapters, for ten times the
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Array", "blobs", "copied", "flags", "floats", "integers", "parameter", "texts"]
+__all__ = ["Array", "as_text", "blobs", "flags", "floats", "integers", "parameter", "texts"]
 
 _TEXT, _BINARY = 0, 1
 _TEXT_OID, _BYTEA_OID = 25, 17
@@ -21,10 +21,6 @@ _TEXT_OID, _BYTEA_OID = 25, 17
 _length = struct.Struct(">i").pack
 _head = struct.Struct(">iiiii").pack
 _EMPTY = struct.Struct(">iii").pack
-_long = struct.Struct(">iq").pack
-_short = struct.Struct(">ih").pack
-_middle = struct.Struct(">ii").pack
-_float = struct.Struct(">id").pack
 _NULL = _length(-1)
 
 
@@ -106,41 +102,4 @@ _FORMS: dict[type, Callable[[Any], tuple[bytes | None, int]]] = {
     int: lambda value: (str(value).encode(), _TEXT),
     float: lambda value: (repr(value).encode(), _TEXT),
     bytes: lambda value: (value, _BINARY),
-}
-
-
-# --- rows for COPY ... (FORMAT binary) ------------------------------------------------------
-
-_COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_COPY_END = b"\xff\xff"
-
-
-def copied(rows: Iterable[Sequence[object]], columns: str) -> bytes:
-    """All that COPY takes for these rows; ``columns`` says what each is.
-
-    ``t`` text, ``j`` text that is encoded already, ``b`` bytes, ``h`` smallint, ``i`` integer,
-    ``d`` double precision.
-    """
-    begin = struct.pack(">h", len(columns))
-    writers = [_WRITERS[kind] for kind in columns]
-    parts = [_COPY_HEAD]
-    for row in rows:
-        parts.append(begin)
-        for write, value in zip(writers, row, strict=True):
-            parts.append(_NULL if value is None else write(value))
-    parts.append(_COPY_END)
-    return b"".join(parts)
-
-
-def _bytes(value: bytes) -> bytes:
-    return _length(len(value)) + value
-
-
-_WRITERS: dict[str, Callable[[Any], bytes]] = {
-    "t": lambda value: _bytes(as_text(value)),
-    "j": _bytes,
-    "b": _bytes,
-    "h": lambda value: _short(2, value),
-    "i": lambda value: _middle(4, value),
-    "d": lambda value: _float(8, value),
 }

@@ -40,7 +40,8 @@ RETURNING m.seq, m.key, m.id, m.queue, m.priority, m.attempt, m.deaths, m.due, m
 
 -- name: claim_from
 -- As `claim`, from several queues in turn: each has its share of the limit, and what one leaves goes
--- to the others. Shares are counted before anything is locked, so that only what is taken is.
+-- to the others. Shares are counted before anything is locked, so that only what is taken is; how
+-- many were counted stands at the end of each row.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) AS now
 ), there AS MATERIALIZED (
@@ -64,7 +65,8 @@ SET state = 2, attempt = m.attempt + 1, holder = :holder, claim = :claim, due = 
 FROM next, clock WHERE m.ctid = next.place
 RETURNING m.seq, m.key, m.id, m.queue, m.priority, m.attempt, m.deaths, m.due, m.ready_at,
     m.expires_at, m.headers, m.properties, m.body,
-    EXISTS (SELECT FROM penstock.revoked AS r WHERE r.id = m.id AND r.until_at > clock.now);
+    EXISTS (SELECT FROM penstock.revoked AS r WHERE r.id = m.id AND r.until_at > clock.now),
+    (SELECT sum(many)::int FROM there);
 
 -- name: claimed
 -- Takes holder, claim, now. Gives what that claim leased, when it is asked once more.
