@@ -23,7 +23,7 @@ PYTEST ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  PYTEST="-x -k lease" goes to pytest; SEEDS=$(SEEDS), EXAMPLES=$(EXAMPLES), SECONDS=$(SECONDS) are the defaults.'
 
@@ -113,6 +113,10 @@ bench: $(BENCH_VENV)/.ready ## measure, rival libraries beside ours: make bench 
 	@for script in $(if $(ONLY),benchmarks/$(ONLY).py,benchmarks/[a-z]*.py benchmarks/queues/[a-z]*.py); do \
 		echo "== $$script"; $(BENCH_VENV)/bin/python $$script || exit; \
 	done
+
+.PHONY: bench-check
+bench-check: $(BENCH_VENV)/.ready ## fail where throughput fell by 15 %, as a ratio to the raw limit
+	@$(BENCH_VENV)/bin/python benchmarks/_check.py
 
 # --- change notes and rubbish -----------------------------------------------------------------
 

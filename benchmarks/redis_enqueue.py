@@ -1,12 +1,15 @@
 """What a call costs on Redis, beside a bare RPUSH of the same bytes and beside Celery.
 
 - ``add.delay(4, 4)``, against redis-py's RPUSH in a loop, and Celery's ``delay``;
-- ``add.send_many`` of a thousand calls, against Celery's group, and a bare pipeline.
+- ``add.send_many`` of a thousand calls, against Celery's group, and a bare pipeline;
+- ``delay`` from 16 threads at once, and ``adelay`` from 100 coroutines.
 
 Alternating, medians. Run: python benchmarks/redis_enqueue.py
 """
 
+import asyncio
 import logging
+import threading
 import time
 from statistics import median
 
@@ -21,6 +24,7 @@ from penstock.wire.task import Call, encode_call
 RUNS = 7
 SINGLE = 2_000
 BATCH = 1_000
+THREADS, COROUTINES = 16, 100
 
 
 def add(x, y):
@@ -31,6 +35,30 @@ def rate(count, work):
     begin = time.perf_counter()
     work()
     return count / (time.perf_counter() - begin)
+
+
+def from_threads(call):
+    """The same number of calls, from several threads at once."""
+
+    def share():
+        for _ in range(SINGLE // THREADS):
+            call()
+
+    crowd = [threading.Thread(target=share) for _ in range(THREADS)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+
+
+async def from_coroutines(call):
+    """The same number of calls, from several coroutines at once."""
+
+    async def share():
+        for _ in range(SINGLE // COROUTINES):
+            await call()
+
+    await asyncio.gather(*(share() for _ in range(COROUTINES)))
 
 
 def measurements(port):
@@ -63,6 +91,8 @@ def measurements(port):
         "Celery's group of 1,000": (
             BATCH, lambda: group(theirs.s(4, 4) for _ in range(BATCH)).apply_async()
         ),
+        "delay, 16 threads": (SINGLE, lambda: from_threads(lambda: ours.delay(4, 4))),
+        "adelay, 100 coroutines": (SINGLE, lambda: asyncio.run(from_coroutines(lambda: ours.adelay(4, 4)))),
     }  # fmt: skip
 
 
@@ -81,9 +111,13 @@ def main():
     for name, value in middle.items():
         spread = f"{min(seen[name]):,.0f}-{max(seen[name]):,.0f}"
         print(f"  {name:26}{value:>10,.0f}/s  {spread:>18}")
-    raw, delay, celery, _, many, crowd = middle.values()
+    raw, delay, celery, pipe, many, crowd, threads, coroutines = middle.values()
     print(f"delay:      {delay / raw:5.0%} of RPUSH (aim: 75 %), {delay / celery:.1f} x Celery's")
-    print(f"send_many:  {many / crowd:5.1f} x Celery's group (aim: 25)")
+    print(
+        f"send_many:  {many / crowd:5.1f} x Celery's group (aim: 25), {many / pipe:.0%} of a pipeline"
+    )
+    print(f"16 threads: {threads / delay:5.1f} x one, {threads / celery:.1f} x Celery's one")
+    print(f"coroutines: {coroutines / delay:5.1f} x one, {coroutines / celery:.1f} x Celery's one")
 
 
 if __name__ == "__main__":
