@@ -105,6 +105,25 @@ def test_what_a_claim_got_whose_reply_was_lost_the_next_one_gets(desk):
         desk.other.settle([Again(lease, lease.message) for lease in leases])
 
 
+def test_so_does_one_that_shared_its_round_trip_with_a_settlement(desk):
+    desk.other.publish([message() for _ in range(2)])
+    held = []
+
+    def turn():
+        held[:] = desk.other.lease(["orders"], 1, 30.0)
+        ended = [Again(held[0], held[0].message)]
+        _, leases = desk.broker.settle_and_lease(ended, ["orders"], 1, 30.0)
+        desk.other.settle([Again(lease, lease.message) for lease in leases])
+
+    for _ in cuts(desk, turn):
+        ended = [Again(held[0], held[0].message)]
+        lost, leases = desk.broker.settle_and_lease(ended, ["orders"], 5, 30.0)
+        assert lost == []
+        assert len(leases) == 2
+        assert {lease.deaths for lease in leases} == {0}
+        desk.other.settle([Again(lease, lease.message) for lease in leases])
+
+
 def test_leases_are_renewed_again(desk):
     lease = desk.a_lease()
     for _ in cuts(desk, lambda: desk.broker.extend([lease], 30.0)):

@@ -246,7 +246,7 @@ class RedisBroker(RedisLooking):
                 reply = yield self._claiming(
                     me, queues, limit, ttl, claim=number, doubtful=doubtful
                 )
-            except Uncertain:  # what it got, if it came, the next one gives back before it begins
+            except (Uncertain, GeneratorExit):  # what it got, if it came, the next one gives back
                 me.doubtful.append(number)
                 raise
             me.doubtful = [other for other in me.doubtful if other not in doubtful]
