@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import threading
 import time
 
 import pytest
 
 from penstock.brokers.registry import open_broker
 from penstock.engines.redis import RedisServer as Engine
-from penstock.errors import Unavailable, Uncertain
+from penstock.errors import BrokerError, Unavailable, Uncertain
 from penstock.message import Again, Done, Message, Record, new_id
 from penstock.results.registry import open_store
 from penstock.wire.envelope import pack
@@ -43,18 +44,18 @@ def test_what_cannot_be_read_is_leased_all_the_same(broker, redis_server, text):
 
 def test_a_lost_reply_is_uncertain_and_names_what_is_stored(broker, redis_server):
     messages = [message(priority=0), message(priority=9)]
-    run = Engine._run
+    run = Engine.execute
 
     def lost(engine, exchange):
         reply = run(engine, exchange)
-        if exchange.name == "publish" and lost.calls:
+        if getattr(exchange, "name", "") == "publish" and lost.calls:
             raise Uncertain("cut")
         lost.calls += 1
         return reply
 
     lost.calls = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Engine, "_run", lost)
+        patch.setattr(Engine, "execute", lost)
         with pytest.raises(Uncertain) as caught:
             broker.publish(messages)
     assert caught.value.stored == (messages[0].id,)
@@ -141,3 +142,28 @@ def test_what_a_dead_celery_worker_held_comes_back_after_its_time(redis_server, 
     assert lease.message.id == one.id
     assert redis_server.cli("HKEYS", "unacked") == "young"
     broker.close()
+
+
+def test_many_threads_share_one_line_and_each_gets_its_own_answer(broker, redis_server):
+    """Callers that come together are carried out together: one connection, not one for each."""
+    redis_server.cli("SET", "wrong", "a value")
+    errors, at_once = [], threading.Barrier(16)
+
+    def send(number):
+        at_once.wait()
+        queue = "wrong" if number == 7 else "orders"
+        for _ in range(20):
+            try:
+                broker.publish([Message(id="1", queue=queue, headers={}, body=b"[]")])
+            except BrokerError as error:
+                errors.append((number, error))
+
+    crowd = [threading.Thread(target=send, args=(number,)) for number in range(16)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert [number for number, _ in errors] == [7] * 20
+    assert len({id(error) for _, error in errors}) == 20
+    assert broker.depth("orders") == 15 * 20
+    assert len(broker.engine._free) == 1

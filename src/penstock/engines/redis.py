@@ -6,12 +6,11 @@ nothing. What was surely not done raises Unavailable; where the reply is lost, U
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.crashpoints import tear
@@ -22,6 +21,8 @@ from penstock.engines.redis_ears import Ears, HeedingListener
 from penstock.engines.redis_errors import is_elsewhere, refused
 from penstock.engines.redis_line import Line
 from penstock.engines.redis_sentinel import SENTINEL_SCHEMES, behind_sentinels, master_and_database
+from penstock.engines.tickets import Line as Turns
+from penstock.engines.tickets import Ticket
 from penstock.errors import ConfigError, Unavailable, Uncertain
 from penstock.plan import Command, Exchange, Listen
 from penstock.url import Url
@@ -67,6 +68,7 @@ class RedisServer:
         self._free: list[Line] = []
         self._lock = threading.Lock()
         self._executor: Executor | None = None
+        self._turns = Turns(self._carry_out)
         self._ears = Ears(self._new_line)
 
     def start_afresh_in_child(self) -> None:
@@ -79,14 +81,16 @@ class RedisServer:
     def execute(self, command: Command) -> Any:
         """Carry it out, blocking."""
         if isinstance(command, Exchange):
-            return self._run(command)
+            return self._turns.run(command)
         if isinstance(command, Listen):
             return self._ears.listen(command.bells)
         return command.listener.wait(command.timeout)
 
     async def aexecute(self, command: Command) -> Any:
         """Carry it out on a thread, for the client library blocks; a wait takes none."""
-        if isinstance(command, Exchange | Listen):
+        if isinstance(command, Exchange):
+            return await self._turns.arun(command)
+        if isinstance(command, Listen):
             import asyncio
 
             loop = asyncio.get_running_loop()
@@ -103,12 +107,7 @@ class RedisServer:
 
     def post(self, exchange: Exchange) -> None:
         """Have it carried out soon, by another thread; what goes wrong is nobody's business."""
-
-        def run() -> None:
-            with contextlib.suppress(Unavailable, Uncertain):
-                self._run(exchange)
-
-        self._threads().submit(run)
+        self._turns.post(exchange)
 
     def _threads(self) -> Executor:
         with self._lock:
@@ -118,25 +117,57 @@ class RedisServer:
                 self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="penstock-redis")
             return self._executor
 
-    def _run(self, exchange: Exchange) -> Any:
-        batch = Batch()
-        value = exchange.run(batch)
-        return resolved(value, self._replies(batch) if batch.commands else [])
+    def _carry_out(self, tickets: Sequence[Ticket]) -> None:
+        """Exchanges that were asked for together, in one write and one read."""
+        asked = [(ticket, Batch()) for ticket in tickets]
+        values = {ticket: _filled(ticket, batch) for ticket, batch in asked}
+        asked = [(ticket, batch) for ticket, batch in asked if not ticket.finished]
+        try:
+            replies = self._replies([batch for _, batch in asked])
+        except (Unavailable, Uncertain, ConfigError) as error:
+            for ticket, _ in asked:  # an error of its own for each: they are raised in many threads
+                ticket.fail(_like(error))
+            return
+        except BaseException:  # Ctrl-C in the middle: who leads is told so, the others of the doubt
+            for ticket, _ in asked:
+                ticket.fail(Uncertain(f"Redis at {self.url} was asked, its reply not heard"))
+            raise
+        for (ticket, _), told in zip(asked, replies, strict=True):
+            self._answer(ticket, values[ticket], told)
 
-    def _replies(self, batch: Batch) -> list[Any]:
+    def _answer(self, ticket: Ticket, value: Any, replies: list[Any]) -> None:
+        wrong = next((reply for reply in replies if isinstance(reply, Exception)), None)
+        if wrong is not None:
+            if is_elsewhere(wrong):
+                self._part()
+            error = refused(wrong, self.url)
+            error.__cause__ = wrong
+            ticket.fail(error)
+            return
+        try:
+            ticket.reply = resolved(value, replies)
+            ticket.finished = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, its owner is to have it
+            ticket.fail(error)
+
+    def _replies(self, batches: list[Batch]) -> list[list[Any]]:
+        if not any(batch.commands for batch in batches):
+            return [[] for _ in batches]
         line = self._borrow()
         import hiredis
 
         pack: Callable[[Any], bytes] = hiredis.pack_command
         try:
-            words = self._greeted(line) + b"".join(map(pack, batch.commands))
+            packed = [pack(command) for batch in batches for command in batch.commands]
+            words = self._greeted(line) + b"".join(packed)
             tear("pipeline.torn", line.send, words)
             line.send(words)
-            replies = [line.reply() for _ in batch.commands]
-            for place in batch.scripts:
-                if _is_unknown_script(replies[place]):
-                    line.send(pack(batch.in_full(place)))
-                    replies[place] = line.reply()
+            replies = [[line.reply() for _ in batch.commands] for batch in batches]
+            for batch, told in zip(batches, replies, strict=True):
+                for place in batch.scripts:
+                    if _is_unknown_script(told[place]):
+                        line.send(pack(batch.in_full(place)))
+                        told[place] = line.reply()
         except OSError as error:
             line.close()
             raise Uncertain(
@@ -146,11 +177,6 @@ class RedisServer:
             line.close()
             raise
         self._free.append(line)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                if is_elsewhere(reply):
-                    self._part()
-                raise refused(reply, self.url) from reply
         return replies
 
     def _greeted(self, line: Line) -> bytes:
@@ -217,6 +243,7 @@ class RedisServer:
             executor, self._executor = self._executor, None
         if executor is not None:
             executor.shutdown(wait=False)
+        self._turns.close()
         if not self._ears.bells._ears:  # noqa: SLF001 - others may still listen
             self._ears.close()
         free, self._free = self._free, []
@@ -284,6 +311,22 @@ def _kept_alive() -> dict[str, Any]:
         getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)
     }
     return {"socket_keepalive": True, "socket_keepalive_options": options}
+
+
+def _filled(ticket: Ticket, batch: Batch) -> Any:
+    """What the exchange asks for, with its commands in the batch."""
+    try:
+        return ticket.exchange.run(batch)
+    except Exception as error:  # noqa: BLE001 - its owner is to have it, the others go on
+        ticket.fail(error)
+        return None
+
+
+def _like(error: Exception) -> Exception:
+    """The same error once more."""
+    again = type(error)(str(error))
+    again.__cause__ = error.__cause__
+    return again
 
 
 def _is_unknown_script(reply: Any) -> bool:
