@@ -245,7 +245,9 @@ class _Desk:
             intake=self.intake,
         )
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is ZygoteGone:  # the next life has this process's id: it must find no trace of us
+            _wait_for(self.broker, self._stop)
         if self.opened:
             self.listener.close()
         self._store.close()
