@@ -71,6 +71,7 @@ class Scene(Storm):
         self.need = NEEDS.get(point)
 
     def rage(self):
+        (self.folder / "calm").touch()
         worker = self.fleet.start_worker(**self.arms)
         mine = self.arms if self.point.startswith("client.") else {}
         client = self.fleet.start_client("c0", TASKS, self.plan.seed, **mine, **self.kinds())

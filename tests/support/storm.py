@@ -102,6 +102,7 @@ class Storm:
             "STORM_HISTORY": str(self.folder / "history"),
             "STORM_LEASE": str(self.plan.lease),
             "STORM_SECRET": self.secret,
+            "STORM_CALM": str(self.folder / "calm"),
             "STORM_PATIENCE": str(self.plan.patience),
             "STORM_SETTINGS": json.dumps(self.plan.settings),
             **self.plan.environment,
@@ -118,6 +119,7 @@ class Storm:
         sampler.start()
         self.await_start()
         self.strike_all()
+        (self.folder / "calm").touch()  # clients go on for as long as there are faults
         for pause in self.pauses:
             pause.join()
         for client in self.fleet.clients:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 
 from penstock.testing.history import Recorder, read
 
@@ -28,6 +29,7 @@ KINDS = {"plain": 85, "many": 3, "later": 4, "retry": 4, "fail": 4}
 sys.path.insert(0, "")
 tasks = importlib.import_module(os.environ.get("STORM_TASKS", "storm_tasks"))
 history = Recorder(os.environ["STORM_HISTORY"])
+CALM = Path(os.environ.get("STORM_CALM", "."))  # sends until it is there, and its count at least
 SECRET = os.environ.get("STORM_SECRET", "")
 ONLY = os.environ.get("STORM_KIND")
 
@@ -57,9 +59,9 @@ class Client:
 
     def send_each(self):
         number = 0
-        while number < self.count:
+        while number < self.count or not CALM.exists():
             kind = ONLY or self.random.choices(tuple(KINDS), tuple(KINDS.values()))[0]
-            many = min(MANY, self.count - number) if kind == "many" else 1
+            many = MANY if kind == "many" else 1
             mark = "-poison" if kind == "poison" else ""
             names = [f"{self.prefix}-{number + place}{mark}" for place in range(many)]
             for _ in names:
