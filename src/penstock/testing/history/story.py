@@ -185,13 +185,13 @@ class Story:
         return (fault for fault in self.faults if struck & fault.pids)
 
     def disturbed(self, pid: int, begin: int, end: int, *, but: Fault) -> bool:
-        """Something else hit an executor, its zygote, its supervisor or the broker meanwhile."""
+        """Something else hit an executor, its zygote, its supervisor or the broker meanwhile.
+
+        So does whoever was stopped: it may hold a lock of the broker's that all need.
+        """
         family = {pid, *self._bosses.get(pid, ())}
-        return any(
-            fault.begin < end and fault.end >= begin and (fault.is_cut or family & fault.pids)
-            for fault in self.faults
-            if fault is not but
-        )
+        others = (f for f in self.faults if f is not but and f.begin < end and f.end >= begin)
+        return any(f.is_cut or f.kind == "stop" or family & f.pids for f in others)
 
     def cuts(self) -> Iterator[Fault]:
         """The times when the broker was out of reach."""
