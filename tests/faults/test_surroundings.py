@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock import App
+from proxy import Proxy
 from storm_fleet import measure
 from workers import wait_for
 
@@ -178,3 +179,29 @@ def test_what_is_copied_or_rotten_in_the_broker_stops_nobody(bench, redis_url, m
     assert worker.stop() == 0
     assert max(bench.journal().count(f"ran {number}") for number in range(5)) <= 2
     server.close()
+
+
+def test_a_worker_that_ends_while_its_line_is_down_still_settles(bench, redis_server, redis_url):
+    with Proxy(redis_server.port) as proxy:
+        url = redis_url.replace(f":{redis_server.port}/", f":{proxy.port}/")
+        tasks = bench.tasks("""
+            @app.task
+            def stay():
+                note("began")
+                until("gate")
+                return "done"
+        """)
+        tasks.app.conf.update(broker_url=redis_url, result_backend=redis_url)
+        open_gate = bench.gate()
+        worker = bench.worker("-c", "1", "-b", url, "--result-backend", url)
+        result = tasks.stay.delay()
+        bench.noted("began")
+        proxy.refuse()
+        open_gate()
+        worker.line("The broker is away", timeout=20)
+        worker.process.send_signal(signal.SIGTERM)
+        worker.line("Stopping", timeout=20)
+        proxy.heal()
+        assert worker.end() == 0
+        assert result.get(timeout=1) == "done"
+        assert not bench.app.broker.depth("celery")

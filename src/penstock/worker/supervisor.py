@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import signal
 from collections import Counter
@@ -106,6 +107,7 @@ class Supervisor:
         self._queues = list(plan.queues)
         self._look = True  # the broker may have work for us
         self._upkeep = Upkeep()
+        self._turned_at = clock.monotonic()
         self._extend_at = 0.0
         self._draining_since: float | None = None
         self._cut_off = False
@@ -137,6 +139,9 @@ class Supervisor:
         timeout = self._timeout(self._clock.monotonic())
         ready = {key.fd for key, _ in self._selector.select(timeout)}
         now = self._clock.monotonic()
+        if now - self._turned_at > self.plan.lease_time / 2:  # we were stopped, or starved
+            self._extend(now)  # before anything begins that others may have by now
+        self._turned_at = now
         self._hear(ready, now)
         self._trade()
         self._dispatch(self._clock.monotonic())
@@ -307,7 +312,15 @@ class Supervisor:
         for work in works:
             if work.lease.message.key not in held:
                 work.lost = True
-                self._log.warning("The lease on task %s was lost while it ran", work.header.id)
+                self._log.warning("The lease on task %s was lost", work.header.id)
+        self._drop_lost(now)
+
+    def _drop_lost(self, now: float) -> None:
+        """What lost its lease before it began must not begin."""
+        for slot in self.crew.slots.values():
+            if any(work.lost for work in slot.held.values()):
+                self.crew.recall(slot, now)
+        self.crew.take([work for work in self.crew.waiting if work.lost])
 
     # --- claiming and handing over -------------------------------------------------------
 
@@ -390,8 +403,18 @@ class Supervisor:
             self._endings.orphaned(slot.held.values())
 
     def _flush(self) -> None:
-        """Carry over what still waits; without a broker the leases simply run out."""
-        while self._custody.pending and not self._custody.resting:
+        """Carry over what still waits; without a broker the leases simply run out.
+
+        A broker that is away for a moment is waited for: what was done would be done again.
+        """
+        ends = (self._draining_since or self._clock.monotonic()) + self.plan.shutdown_timeout
+        while self._custody.pending:
+            rest = self._custody.resting
+            if rest:
+                hurried = self._cut_off or self._stop.count() > 1
+                if hurried or self._clock.monotonic() + rest > ends:
+                    return
+                select.select([self._stop], [], [], rest)
             self._custody.exchange((), 0)
 
     # --- being steered from outside --------------------------------------------------------
