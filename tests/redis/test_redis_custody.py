@@ -8,6 +8,7 @@ import time
 import pytest
 
 from penstock.brokers.registry import open_broker
+from penstock.clock import ManualClock
 from penstock.engines.redis import RedisServer as Engine
 from penstock.errors import BrokerError, Unavailable, Uncertain
 from penstock.message import Again, Done, Message, Record, new_id
@@ -167,3 +168,25 @@ def test_many_threads_share_one_line_and_each_gets_its_own_answer(broker, redis_
     assert len({id(error) for _, error in errors}) == 20
     assert broker.depth("orders") == 15 * 20
     assert len(broker.engine._free) == 1
+
+
+class Hurrying(ManualClock):
+    """Time passes whenever somebody asks for it."""
+
+    def wall(self):
+        self.advance(0.01)
+        return super().wall()
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_what_becomes_due_amid_a_claim_is_given_out_or_parked_never_both(redis_url, steps):
+    clock = Hurrying(wall=time.time())
+    broker = open_broker(redis_url, clock=clock)
+    broker.lease(["orders"], 1, 10.0)
+    broker.publish([message(ready_at=clock._wall + steps / 100)])
+    leases = broker.lease(["orders"], 1, 10.0)
+    (queue,) = (queue for queue in broker.queues() if queue.name == "orders")
+    assert queue.ready + queue.delayed + queue.leased == 1
+    assert queue.leased == len(leases)
+    assert broker.settle([Done(lease) for lease in leases]) == []
+    broker.close()

@@ -252,10 +252,11 @@ class RedisBroker(RedisLooking):
             me.doubtful = [other for other in me.doubtful if other not in doubtful]
             ends, revoked, due, wrong, *found = reply
             leases = self._in_turn(found, float(ends))
-            early = [x for x in leases if x.message.ready_at > self._clock.wall()]
+            now = self._clock.wall()  # one moment for both: what is parked is not given out, too
+            early = [x for x in leases if x.message.ready_at > now]
             if early:
                 yield from self._settling([_parking(x) for x in early])
-                leases = [x for x in leases if x.message.ready_at <= self._clock.wall()]
+                leases = [x for x in leases if x.message.ready_at <= now]
                 if not leases:
                     continue  # behind those may be one that can run
             if revoked and leases:
