@@ -19,6 +19,7 @@ def cases():
             yield broker, point
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("broker", "point"), list(cases()))
 def test_nothing_is_lost_there(broker, point, tmp_path):
     report = Scene(tmp_path, broker, point).run()

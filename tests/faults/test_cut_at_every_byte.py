@@ -22,6 +22,7 @@ def told(task, name):
     return "ok"
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("direction", BOTH)
 def test_who_sends_is_told_the_truth(direction, redis_server, redis_url):
     with Proxy(redis_server.port) as proxy:

@@ -65,6 +65,7 @@ def stored(folder):
     return ids
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("call", "what"), SWEEPS if ALL else SWEEPS[::3])
 def test_what_is_acknowledged_is_kept(call, what, tmp_path):
     for number in itertools.count(1, STEP):

@@ -7,7 +7,7 @@
 set -u
 
 # program:package
-servers='redis-server:redis-server redis-sentinel:redis-sentinel openssl:openssl memcached:memcached rabbitmq-server:rabbitmq-server mariadbd:mariadb-server'
+servers='redis-server:redis-server redis-sentinel:redis-sentinel openssl:openssl memcached:memcached rabbitmq-server:rabbitmq-server mariadbd:mariadb-server strace:strace'
 
 missing=''
 for server in $servers; do
