@@ -97,3 +97,48 @@ def test_an_unknown_task_is_a_dead_letter_that_can_be_dropped(folder):
     assert "tasks.ad" in letter["reason"]
     assert command(folder, "dead", "drop", "who").stdout == "1 dropped\n"
     assert json.loads(command(folder, "dead", "list", "--json").stdout) == []
+
+
+# --- asking and telling it ----------------------------------------------------------------------
+
+
+def test_it_answers_at_once(folder):
+    answer = command(folder, "-A", "tasks", "inspect", "ping", "--json", "--timeout", "30")
+    ((name, said),) = json.loads(answer.stdout).items()
+    assert (name.partition("@")[0], said) == ("penstock", {"ok": "pong"})
+
+
+def test_what_it_says_is_shown(folder):
+    shown = command(folder, "-A", "tasks", "inspect", "registered", "acks_late").stdout
+    assert "  tasks.add [acks_late=True]\n" in shown
+    shown = command(folder, "-A", "tasks", "control", "rate_limit", "tasks.fail", "100/s").stdout
+    assert shown.endswith(": new rate limit set successfully\n")
+
+
+def test_who_is_not_there_does_not_answer(folder):
+    answer = command(folder, "-A", "tasks", "inspect", "ping", "-d", "nobody@here", "-t", "0.2")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (1, "", "No worker answered.\n")
+
+
+def test_what_it_refuses_is_an_error(folder):
+    answer = command(folder, "-A", "tasks", "control", "rate_limit", "tasks.none", "1/s")
+    assert answer.returncode == 1
+    assert answer.stdout.endswith(": error: unknown task\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("inspect", "pong"), "did you mean 'ping'?"),
+        (("inspect", "query_task"), "query_task needs IDS..."),
+        (("inspect", "ping", "me"), "ping takes no 'me'"),
+        (("control", "pool_grow", "many"), "N of pool_grow is a number, not 'many'"),
+        (("control", "pool_grow", "--terminate"), "--terminate is for revoke"),
+        (("events",), "no events on this broker"),
+    ],
+)
+def test_wrong_words_are_refused_in_one_line(folder, words, said):
+    answer = command(folder, "-A", "tasks", *words)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+    assert answer.stderr.count("\n") == 1

@@ -66,6 +66,7 @@ class RedisTalk(Talk):
         return batch.script(_ANSWER, *words)
 
     def requests(self, worker: str) -> Ear:
+        self.broker.announced()  # what was asked before is not for the new one
         return _Asked(self, self.engine.heed((self._news, f"channel:{self.channel(REQUESTS)}")))
 
     @property

@@ -48,7 +48,7 @@ class Method(msgspec.Struct, frozen=True):
         left = list(words)
         values: dict[str, Any] = {}
         for argument in self.arguments:
-            mine = left if argument.several else left[:1]
+            mine = left[:] if argument.several else left[:1]
             del left[: len(mine)]
             if mine:
                 read = [self._value(argument, word) for word in mine]

@@ -57,16 +57,18 @@ class Fleet:
 
     # --- processes -----------------------------------------------------------------------
 
-    def worker(self, kind, *, name=None, queues=QUEUES, concurrency=2, ready=True, extra=None):
+    def worker(
+        self, kind, *, name=None, queues=QUEUES, concurrency=2, ready=True, extra=None, options=()
+    ):
         """A worker of that kind, started; with ``ready`` it consumes already.
 
-        ``extra`` is for its environment.
+        ``extra`` is for its environment, ``options`` for its command line.
         """
         name = name or f"{kind}{next(self._numbers)}"
         command = [
             self.python(kind), "-m", kind, "-A", "interop_tasks", "worker", "-l", "info",
             "-c", str(concurrency), "-Q", ",".join(queues),
-            "-n", f"{name}@%h" if kind == "celery" else name,
+            "-n", f"{name}@%h" if kind == "celery" else name, *options,
         ]  # fmt: skip
         environment = self.environment(kind, who=name) | (extra or {})
         worker = Worker(kind, name, Program(command, self.folder, env=environment))

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+from functools import partial
+
 import pytest
 
+from penstock.brokers.talk import Ear
 from penstock.errors import NameTaken
 from penstock.message import new_id
 from penstock.testing.conformance.stage import BrokerStage, Client, needs
+from penstock.wire.control import (
+    ANSWERS,
+    Address,
+    Request,
+    answer_note,
+    read_answer,
+    read_request,
+    request_note,
+)
+from penstock.wire.note import Note
 
 __all__ = ["CompanyCases"]
 
@@ -51,6 +66,44 @@ class CompanyCases(BrokerStage):
         for client in clients:
             if not client.broker.capabilities.hears_before_listening:
                 client.broker.announced()
+
+    @needs("broadcasts")
+    def test_a_request_is_heard_and_answered_to_who_asked(self) -> None:
+        worker, client = self.client_in_real_time().broker, self.client_in_real_time().broker
+        ours, theirs = new_id(), new_id()
+        ask = partial(Request, method="ping", ticket="one")
+        with (
+            closing(worker.talk.requests("worker@conformance")) as asked,
+            closing(client.talk.box(ours)) as box,
+            closing(client.talk.box(theirs)) as other,
+        ):
+            client.talk.ask(request_note(ask(reply_to=Address(ANSWERS, ours))))
+            (request,) = [read_request(note) for note in self._heard(asked)]
+            assert (request.method, request.ticket) == ("ping", "one")
+            note = answer_note(request, "worker@conformance", {"ok": "pong"}, clock=1)
+            assert note is not None
+            worker.talk.say([note])
+            (answer,) = [read_answer(note, ticket="one") for note in self._heard(box)]
+            assert answer == {"worker@conformance": {"ok": "pong"}}
+            assert other.take() == []
+
+    def _heard(self, ear: Ear) -> list[Note]:
+        deadline = time.monotonic() + _SOON
+        while time.monotonic() < deadline:
+            ear.wait(_SOON)
+            ear.clear()
+            notes = ear.take()
+            if notes:
+                return notes
+        return []
+
+    @needs("broadcasts")
+    def test_what_was_asked_before_is_not_heard(self) -> None:
+        worker, client = self.client_in_real_time().broker, self.client_in_real_time().broker
+        client.talk.ask(request_note(Request(method="shutdown")))
+        with closing(worker.talk.requests("worker@conformance")) as asked:
+            client.talk.ask(request_note(Request(method="ping")))
+            assert [read_request(note).method for note in self._heard(asked)] == ["ping"]
 
     def _name(self) -> str:
         return f"worker-{new_id()}@conformance"

@@ -33,7 +33,7 @@ def revoke(
     number = signal_number(signal)
     site.revoked.add(ids)
     ended = site.loop.revoke(ids, terminate=bool(terminate))
-    site.outbox.run(lambda: _record(site, ids))
+    site.outbox.run(lambda: _record(site, ids, ended=frozenset(ended)))
     site.log.info("Revoked: %s", ", ".join(ids))
     if not terminate:
         return {"ok": f"tasks {set(ids)} flagged as revoked"}
@@ -41,10 +41,15 @@ def revoke(
     return {"ok": f"terminate: {', '.join(ended) or 'tasks unknown'}"}
 
 
-def _record(site: Site, ids: Sequence[str]) -> Sequence[Note]:
-    """Who revokes with penstock has done it already, Celery's clients leave it to workers."""
+def _record(site: Site, ids: Sequence[str], *, ended: frozenset[str]) -> Sequence[Note]:
+    """Who revokes with penstock has done it already, Celery's clients leave it to workers.
+
+    What was ended here has its own record, with the reason.
+    """
     now, ttl = site.clock.wall(), site.setting("result_expires")
-    record_revoked(ids, broker=site.broker, store=site.store, now=now, ttl=ttl)
+    others = [task_id for task_id in ids if task_id not in ended]
+    if others:
+        record_revoked(others, broker=site.broker, store=site.store, now=now, ttl=ttl)
     return ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from penstock.clock import Clock
@@ -17,7 +18,7 @@ class Revoked:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._since: dict[str, float] = {}
+        self._since: OrderedDict[str, float] = OrderedDict()
 
     def add(self, ids: Iterable[str]) -> None:
         """These must not begin any more."""
@@ -29,10 +30,10 @@ class Revoked:
 
     def _forget(self, before: float) -> None:
         while self._since:
-            oldest, since = next(iter(self._since.items()))
+            since = next(iter(self._since.values()))
             if len(self._since) <= _MOST and since > before:
                 return
-            del self._since[oldest]
+            self._since.popitem(last=False)
 
     def __contains__(self, task_id: object) -> bool:
         return task_id in self._since

@@ -54,6 +54,16 @@ def waits(task_id, timeout):
     return False
 
 
+def inspect(method, *args, timeout=3.0, destination=None):
+    """What workers answer, by name."""
+    return getattr(app.control.inspect(destination, timeout=timeout), method)(*args)
+
+
+def control(method, *args, **options):
+    """What workers answer, each by name; None where no answer is asked for."""
+    return getattr(app.control, method)(*args, **options)
+
+
 def ignored(task, args, **options):
     """What get() gives of a call whose result is ignored, in the client that sent it."""
     return getattr(interop_tasks, task).apply_async(args, **options).get(timeout=20)
@@ -93,7 +103,8 @@ def described(error):
 
 
 VERBS = {
-    verb.__name__: verb for verb in (send, many, outcome, raised, waits, ignored, look, forget)
+    verb.__name__: verb
+    for verb in (send, many, outcome, raised, waits, ignored, look, forget, inspect, control)
 }
 
 
