@@ -108,9 +108,10 @@ class Announcing(Talk):
 
     def ask(self, note: Note) -> int | None:
         self._broker.announce(pack_note(note))
-        if not self._broker.capabilities.enrols:
+        try:
+            return sum(worker.alive for worker in self._broker.workers())
+        except NotImplementedError:  # it does not list them
             return None
-        return sum(worker.alive for worker in self._broker.workers())
 
     def say(self, notes: Sequence[Note]) -> None:
         for note in notes:
