@@ -22,6 +22,7 @@ from penstock.plan import Exchange, Listener, Plan, drive
 __all__ = ["AmqpListening"]
 
 _NEWS = "penstock.news"
+_ANNOUNCED = "\0"  # the bell of announcements: no queue has such a name
 _NEWS_KEPT = 1_000
 
 
@@ -100,7 +101,7 @@ class AmqpListening(AmqpLooking):
         """The connection was lost: whoever listens looks again, by a new one."""
         with self._lock:
             names = [name for name, count in self._listened.items() if count > 0]
-        self._bells.ring(names)
+        self._bells.ring([*names, _ANNOUNCED])
 
     def leave(self, names: Sequence[str]) -> None:
         """A listener was closed; what came for nobody goes to others."""
@@ -178,7 +179,7 @@ class _Ear:
     """A listener that tells the broker when it is closed."""
 
     def __init__(self, broker: AmqpListening, names: tuple[str, ...], bells: Bells) -> None:
-        self._inner = bells.listen(names)
+        self._inner = bells.listen((*names, _ANNOUNCED))
         self._names = names
         self._broker: AmqpListening | None = broker
         self.fileno = self._inner.fileno

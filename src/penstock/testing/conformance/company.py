@@ -90,7 +90,7 @@ class CompanyCases(BrokerStage):
     def _heard(self, ear: Ear) -> list[Note]:
         deadline = time.monotonic() + _SOON
         while time.monotonic() < deadline:
-            ear.wait(_SOON)
+            assert ear.wait(_SOON)  # who hears is woken, not late
             ear.clear()
             notes = ear.take()
             if notes:
