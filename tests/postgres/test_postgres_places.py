@@ -11,9 +11,11 @@ import pytest
 
 from penstock.brokers.postgres import PostgresBroker
 from penstock.brokers.registry import open_broker
+from penstock.clock import SYSTEM_CLOCK
 from penstock.errors import BrokerError, ConfigError, Unavailable, Uncertain
 from penstock.message import Done, Message, Record, new_id
 from penstock.results.registry import open_store
+from penstock.tasks.publish import publish
 from postgres_server import PostgresServer
 from workers import wait_for
 
@@ -209,7 +211,8 @@ def test_sessions_that_are_ended_are_made_anew(broker, postgres_server, postgres
     postgres_server.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'penstock'"
     )
-    broker.publish([message()])  # what lies dead in the pool is noticed before it is used
+    publish(broker, [message()], timeout=10.0, clock=SYSTEM_CLOCK)
+    assert broker.depth("orders") == 2
     assert listener.wait(10.0)  # rung anew once it hears again, or by the message
     listener.close()
 
