@@ -118,6 +118,28 @@ def test_an_early_message_is_parked_by_whoever_meets_it(broker, redis_server):
     assert lease.attempt == 1
 
 
+def test_a_claim_goes_on_behind_early_messages(broker):
+    """What it put off counts for nothing: it gets as many as it asked for."""
+    later = time.time() + 60.0
+    early = [message() for _ in range(3)]
+    broker.publish(
+        [
+            Message(
+                id=one.id,
+                queue="orders",
+                headers={**one.headers, "eta": write_moment(later)},
+                body=b"[]",
+            )
+            for one in early
+        ]
+    )
+    ready = [message() for _ in range(4)]
+    broker.publish(ready)
+    leases = broker.lease(["orders"], 4, 10.0)
+    assert [lease.message.id for lease in leases] == [one.id for one in ready]
+    assert broker.depth("orders") == 3
+
+
 def test_the_last_worker_leaves_everything_where_celery_looks(redis_server, redis_url):
     broker = open_broker(redis_url)
     broker.enrol("last", {})

@@ -236,7 +236,11 @@ class RedisBroker(RedisLooking):
         ttl: float,
         claims: list[tuple[str, int]],
     ) -> Plan[tuple[list[Lease], float | None]]:
-        """Leases that may run now, and the seconds until there may be more."""
+        """Leases that may run now, and the seconds until there may be more.
+
+        What is early is put off, and the claim goes on: behind it may be what can run.
+        """
+        kept: list[Lease] = []
         while True:
             me.claims += 1
             number = me.claims
@@ -244,23 +248,27 @@ class RedisBroker(RedisLooking):
             doubtful = tuple(me.doubtful)
             try:
                 reply = yield self._claiming(
-                    me, queues, limit, ttl, claim=number, doubtful=doubtful
+                    me, queues, limit - len(kept), ttl, claim=number, doubtful=doubtful
                 )
-            except (Uncertain, GeneratorExit):  # what it got, if it came, the next one gives back
+            except (Uncertain, GeneratorExit) as error:  # what it got the next one gives back
                 me.doubtful.append(number)
+                if kept and not isinstance(error, GeneratorExit):
+                    return kept, None
                 raise
             me.doubtful = [other for other in me.doubtful if other not in doubtful]
             ends, revoked, due, wrong, *found = reply
             leases = self._in_turn(found, float(ends))
             now = self._clock.wall()  # one moment for both: what is parked is not given out, too
             early = [x for x in leases if x.message.ready_at > now]
+            leases = [x for x in leases if x.message.ready_at <= now]
             if early:
                 yield from self._settling([_parking(x) for x in early])
-                leases = [x for x in leases if x.message.ready_at <= now]
-                if not leases:
-                    continue  # behind those may be one that can run
             if revoked and leases:
                 leases = yield from self._marked(leases)
+            kept += leases
+            if early and len(kept) < limit:
+                continue
+            leases = kept
             if wrong and not leases:
                 raise BrokerError(
                     f"the Redis key {wrong[0].decode('utf-8', 'replace')!r} holds no list, so the "
