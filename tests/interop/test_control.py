@@ -115,17 +115,23 @@ def test_what_runs_and_what_waits_is_seen(fleet, asking, name):
 
 
 def test_celerys_command_line(fleet):
-    assert "pong" in command(fleet, "celery", "inspect", "ping", "-d", OURS)
+    assert "pong" in command(fleet, "celery", "inspect", "-t", "20", "-d", OURS, "ping")
     assert f"{OURS}: OK" in command(fleet, "celery", "status")
-    told = command(fleet, "celery", "control", "rate_limit", "interop_tasks.add", "1000/s")
+    told = command(
+        fleet, "celery", "control", "-t", "4", "rate_limit", "interop_tasks.add", "1000/s"
+    )
     assert told.count("new rate limit set successfully") == 2
-    assert "rate_limit=1000/s" in command(fleet, "celery", "inspect", "registered", "-d", OURS)
+    assert "rate_limit=1000/s" in command(
+        fleet, "celery", "inspect", "-t", "20", "-d", OURS, "registered"
+    )
 
 
 def test_penstocks_command_line(fleet):
-    answers = json.loads(command(fleet, "penstock", "inspect", "ping", "--json"))
+    answers = json.loads(command(fleet, "penstock", "inspect", "ping", "--json", "-t", "20"))
     assert answers == {OURS: {"ok": "pong"}, THEIRS: {"ok": "pong"}}
-    text = command(fleet, "penstock", "control", "time_limit", "interop_tasks.add", "50", "60")
+    text = command(
+        fleet, "penstock", "control", "-t", "20", "time_limit", "interop_tasks.add", "50", "60"
+    )
     assert text.splitlines() == [
         f"{OURS}: time limits set successfully", f"{THEIRS}: time limits set successfully",
     ]  # fmt: skip
@@ -152,7 +158,7 @@ def test_requests_are_for_those_they_name(celery):
         ({"pattern": "(ours|theirs)@", "matcher": "pcre"}, {OURS, THEIRS}),
         ({"pattern": "nobody*", "matcher": "glob"}, set()),
     ):
-        replies = celery("control", "broadcast", "ping", reply=True, timeout=1.0, **options)
+        replies = celery("control", "broadcast", "ping", reply=True, timeout=2.0, **options)
         assert {worker for reply in replies for worker in reply} == heard
 
 

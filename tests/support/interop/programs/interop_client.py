@@ -54,7 +54,7 @@ def waits(task_id, timeout):
     return False
 
 
-def inspect(method, *args, timeout=3.0, destination=None):
+def inspect(method, *args, timeout=10.0, destination=None):
     """What workers answer, by name."""
     return getattr(app.control.inspect(destination, timeout=timeout), method)(*args)
 
