@@ -328,3 +328,22 @@ def test_a_worker_stores_its_results_there(request, bench, kind):
     assert worker.stop() == 0
     assert "open@42" not in worker.text
     assert "open%40" not in worker.text
+
+
+def test_a_worker_does_not_start_with_a_store_that_it_may_not_use(bench, mariadb_server):
+    mariadb_server.ensure()
+    bench.tasks(f"app.conf.result_backend = {mariadb_server.url(password='wrong')!r}")
+    worker = bench.worker(ready=False)
+    worker.line("check the URL's user name and password")
+    assert worker.end() == 2
+
+
+def test_a_worker_waits_for_its_store(bench, mariadb_server, mariadb_url):
+    tasks = bench.tasks(f"app.conf.result_backend = {mariadb_url!r}")
+    mariadb_server.kill()
+    worker = bench.worker(ready=False)
+    worker.line("The result store is not there yet")
+    mariadb_server.start()
+    worker.line(r" ready\.")
+    assert tasks.add.delay(2, 3).get(timeout=20) == 5
+    assert worker.stop() == 0

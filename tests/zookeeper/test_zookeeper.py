@@ -287,3 +287,34 @@ def test_a_killed_worker_is_relieved(bench, zookeeper_url):
     assert time.monotonic() - began < 5
     gate()
     assert result.get(timeout=20) == "done"
+
+
+def test_restarts_under_load_lose_nothing(bench):
+    with ZooKeeperServer() as server:
+        tasks = bench.tasks(
+            f"""
+            app.conf.broker_url = {server.url("/load")!r}
+
+            @app.task
+            def noted(number):
+                note(f"ran {{number}}")
+                return number
+            """
+        )
+        worker = bench.worker("-c", "2")
+        results = []
+        for restart in range(3):
+            results += [
+                tasks.noted.delay(number) for number in range(30 * restart, 30 * restart + 30)
+            ]
+            server.kill()
+            server.start()
+            began = time.monotonic()
+            results.append(tasks.noted.delay(1000 + restart))
+            bench.noted(f"ran {1000 + restart}$")
+            assert time.monotonic() - began < 5  # 3 on a machine that has nothing else to do
+        values = sorted(result.get(timeout=30) for result in results)
+        assert values == [*range(90), 1000, 1001, 1002]
+        assert worker.stop() == 0
+        with opened(server.url("/load")) as broker:
+            assert broker.queues() == []

@@ -176,12 +176,12 @@ class SqlStore(PolledStore):
         table, now = at.tables.arrivals, self._clock.wall()
         mine = table.c.group_id == group
         row = {"group_id": group, "claim": "", "at": now}
-        at.connection.execute(_unless_there(at, table, [row | {"member": ""}]))
+        _put_unless_there(at, table, [row | {"member": ""}])
         whole = mine & (table.c.member == "")
         won = at.connection.scalar(sa.select(table.c.claim).where(whole).with_for_update())
         if won:
             return bool(won == claim)
-        at.connection.execute(_unless_there(at, table, [row | {"member": f"m{member}"}]))
+        _put_unless_there(at, table, [row | {"member": f"m{member}"}])
         count = at.connection.scalar(sa.select(sa.func.count()).where(mine)) or 0
         if count - 1 < size:
             return False
@@ -197,15 +197,10 @@ def _locked(at: Transaction, ids: list[str], blank_until: float) -> dict[str, di
     import sqlalchemy as sa
 
     table = at.tables.results
+    _put_unless_there(at, table, [blank(task_id, blank_until) for task_id in ids])
     asked = sa.select(table).where(table.c.task_id.in_(ids)).order_by(table.c.task_id)
-    asked = asked.with_for_update()
-    found = {row["task_id"]: dict(row) for row in at.connection.execute(asked).mappings()}
-    missing = [task_id for task_id in ids if task_id not in found]
-    if missing:
-        rows = [blank(task_id, blank_until) for task_id in missing]
-        at.connection.execute(_unless_there(at, table, rows))
-        found = {row["task_id"]: dict(row) for row in at.connection.execute(asked).mappings()}
-    return found
+    rows = at.connection.execute(asked.with_for_update()).mappings()
+    return {row["task_id"]: dict(row) for row in rows}
 
 
 def _theirs_of(at: Transaction, ids: list[str]) -> dict[str, Any]:
@@ -224,8 +219,8 @@ def _write(at: Transaction, rows: list[tuple[dict[str, Any], dict[str, Any]]]) -
         return
     tasks, results = at.tables.tasks, at.tables.results
     theirs = [{name: one[name] for name in one if name in tasks.c} for one, _ in rows]
-    at.connection.execute(_or_replace(at, tasks, theirs))
-    at.connection.execute(_or_replace(at, results, [ours for _, ours in rows]))
+    _put_in_place(at, tasks, theirs)
+    _put_in_place(at, results, [ours for _, ours in rows])
 
 
 def _tell(at: Transaction, ids: list[str]) -> None:
@@ -252,20 +247,27 @@ def _insert(at: Transaction, table: sa.Table) -> Any:
     return mysql_insert(table)
 
 
-def _unless_there(at: Transaction, table: sa.Table, rows: list[dict[str, Any]]) -> Any:
-    insert = _insert(at, table).values(rows)
+# One statement for a row, run for many: the library compiles it once.
+
+
+def _put_unless_there(at: Transaction, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    insert = _insert(at, table)
     if at.kind in {"mysql", "mariadb"}:
         # Not IGNORE: that locks a row that is there for reading, and two who then both want to
         # write it are a deadlock.
         (first, *_) = table.primary_key.columns
-        return insert.on_duplicate_key_update({first.name: first})
-    return insert.on_conflict_do_nothing()
+        insert = insert.on_duplicate_key_update({first.name: first})
+    else:
+        insert = insert.on_conflict_do_nothing()
+    at.connection.execute(insert, rows)
 
 
-def _or_replace(at: Transaction, table: sa.Table, rows: list[dict[str, Any]]) -> Any:
-    insert = _insert(at, table).values(rows)
+def _put_in_place(at: Transaction, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    insert = _insert(at, table)
+    names = [name for name in rows[0] if name != "task_id"]
     if at.kind in {"mysql", "mariadb"}:
-        told = {name: insert.inserted[name] for name in rows[0] if name != "task_id"}
-        return insert.on_duplicate_key_update(told)
-    told = {name: insert.excluded[name] for name in rows[0] if name != "task_id"}
-    return insert.on_conflict_do_update(index_elements=["task_id"], set_=told)
+        insert = insert.on_duplicate_key_update({name: insert.inserted[name] for name in names})
+    else:
+        told = {name: insert.excluded[name] for name in names}
+        insert = insert.on_conflict_do_update(index_elements=["task_id"], set_=told)
+    at.connection.execute(insert, rows)

@@ -52,6 +52,7 @@ __all__ = ["run_worker"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _MOST_NAMES = 1000
+_NO_TASK = "penstock-start"  # an id that nobody has
 
 
 def run_worker(options: WorkerOptions) -> int:
@@ -188,7 +189,10 @@ class _Desk:
         self._stop = stop
 
     def __enter__(self) -> Self:
-        if _wait_for(self.broker, self._stop):
+        # The store, too: one that may not be used is better known of before a task has run.
+        if _wait_for("broker", self.broker.tend, self._stop) and _wait_for(
+            "result store", lambda: self._store.get([_NO_TASK]), self._stop
+        ):
             self._open()
         return self
 
@@ -254,14 +258,14 @@ class _Desk:
         self.broker.close()
 
 
-def _wait_for(broker: Broker, stop: StopSignals) -> bool:
-    """Wait until the broker can be asked, with jitter; False when told to stop meanwhile."""
+def _wait_for(what: str, ask: Callable[[], object], stop: StopSignals) -> bool:
+    """Wait until something can be asked, with jitter; False when told to stop meanwhile."""
     pause = _FIRST_PAUSE
     while True:
         try:
-            broker.tend()
+            ask()
         except (Unavailable, Uncertain) as error:
-            LOG.error("The broker is not there yet, waiting for it: %s", error)
+            LOG.error("The %s is not there yet, waiting for it: %s", what, error)
         else:
             return True
         select.select([stop], [], [], random.uniform(pause / 2, pause))
