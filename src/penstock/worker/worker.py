@@ -251,7 +251,7 @@ class _Desk:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is ZygoteGone:  # the next life has this process's id: it must find no trace of us
-            _wait_for(self.broker, self._stop)
+            _wait_for("broker", self.broker.tend, self._stop)
         if self.opened:
             self.listener.close()
         self._store.close()
