@@ -89,7 +89,7 @@ class Session:
         client = KazooClient(
             hosts=self.hosts,
             timeout=self.timeout,
-            connection_retry=KazooRetry(max_tries=-1, delay=0.05, backoff=2, max_delay=1.0),
+            connection_retry=KazooRetry(max_tries=-1, delay=0.05, backoff=2, max_delay=0.5),
             **options,
         )
         try:
