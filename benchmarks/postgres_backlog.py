@@ -39,7 +39,7 @@ def main():
             "APP": json.dumps({"broker": url}),
         }
         os.environ.update(settings)
-        from _drain_penstock import run
+        from _app_penstock import run
 
         worker = stack.enter_context(running(penstock_worker(), folder, dict(os.environ)))
         run.send_many([(n,) for n in range(50)])

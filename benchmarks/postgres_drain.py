@@ -29,20 +29,20 @@ from drain import HERE, WARM_UP, cpu, running, tree, wait
 PYTHON = sys.executable
 WORKERS = {
     "penstock": [
-        [PYTHON, "-m", "penstock", "-A", "_drain_penstock", "worker", "-c", "2", "-q"]
+        [PYTHON, "-m", "penstock", "-A", "_app_penstock", "worker", "-c", "2", "-q"]
     ],
     "procrastinate": [
-        [PYTHON, "-m", "procrastinate", "--app=_drain_procrastinate.app", "worker", "-c", "20"]
+        [PYTHON, "-m", "procrastinate", "--app=_app_procrastinate.app", "worker", "-c", "20"]
     ] * 2,
     "pgqueuer": [
-        [PYTHON, "-m", "pgqueuer", "run", "_drain_pgqueuer:main", "--log-level", "ERROR"]
+        [PYTHON, "-m", "pgqueuer", "run", "_app_pgqueuer:main", "--log-level", "ERROR"]
     ] * 2,
 }  # fmt: skip
 
 PREPARE = {
     "penstock": "",
     "procrastinate": """
-from _drain_procrastinate import app
+from _app_procrastinate import app
 with app.open():
     app.schema_manager.apply_schema()
 """,
@@ -58,12 +58,12 @@ asyncio.run(main())
 
 FILL = {
     "penstock": """
-from _drain_penstock import run
+from _app_penstock import run
 for start in range(0, {last}, 1000):
     run.send_many([(n,) for n in range(start, min(start + 1000, {last}))])
 """,
     "procrastinate": """
-from _drain_procrastinate import app, run
+from _app_procrastinate import app, run
 with app.open():
     for start in range(0, {last}, 1000):
         run.batch_defer(*(dict(number=n) for n in range(start, min(start + 1000, {last}))))
@@ -83,7 +83,7 @@ asyncio.run(main())
 
 CLIENT = """
 import sys, time
-from _drain_penstock import run
+from _app_penstock import run
 for _ in range(50):
     run.delay(0).get(timeout=20)
 times = []
@@ -116,7 +116,7 @@ def measure(system, count, calls):
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         url = stack.enter_context(postgres_server())
         environment = os.environ | {
-            "MARKS": str(folder), "PYTHONPATH": str(HERE), "PG_URL": url,
+            "MARKS": str(folder), "PYTHONPATH": str(HERE.resolve()), "PG_URL": url,
             "APP": json.dumps({"broker": url}),
         }  # fmt: skip
         place = {"folder": folder, "environment": environment}

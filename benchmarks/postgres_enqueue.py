@@ -87,7 +87,7 @@ def peers(url):
     os.environ["PG_URL"] = url
     try:
         import asyncpg
-        from _drain_procrastinate import app, run
+        from _app_procrastinate import app, run
         from pgqueuer import AsyncpgDriver, Queries
     except ImportError:
         return {}
