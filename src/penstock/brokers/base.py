@@ -124,6 +124,12 @@ class Broker(ABC):
     def close(self) -> None:
         """Give up connections; leases that are still held run out, or are freed at once."""
 
+    def reconnect(self) -> None:  # noqa: B027 - where there is no connection nothing is to be done
+        """Drop connections that may have gone bad; the next use makes new ones.
+
+        Leases, the worker's name and listeners stay. To be called from any thread.
+        """
+
     def settle_and_lease(
         self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int, ttl: float
     ) -> tuple[list[Settlement], list[Lease]]:

@@ -79,6 +79,9 @@ class PostgresBroker(PostgresLooking):
         """The broker at ``postgresql://host/database``."""
         return cls(engine=PostgresServer.at(url), clock=clock)
 
+    def reconnect(self) -> None:
+        self.engine.reconnect()
+
     def close(self) -> None:
         try:
             me = self._me

@@ -69,6 +69,9 @@ class RedisBroker(RedisLooking):
         """The broker at ``redis://host/database``."""
         return cls(engine=RedisServer.at(url), clock=clock)
 
+    def reconnect(self) -> None:
+        self.engine.reconnect()
+
     def close(self) -> None:
         try:
             if self._me.current and (self._me.claims or self._me.name):

@@ -72,6 +72,9 @@ class SqliteBroker(SqliteLooking):
         """The broker in the file of ``sqlite:///name.db``."""
         return cls(engine=SqliteFile.at(url), clock=clock)
 
+    def reconnect(self) -> None:
+        self.engine.reconnect()
+
     def close(self) -> None:
         try:
             me = self._holder()

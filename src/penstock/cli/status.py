@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from penstock.cli.screen import age, json_option, show_json, show_table
 from penstock.cli.source import Source, pass_source, with_source
+
+if TYPE_CHECKING:
+    from penstock.worker.probe import Health
 
 __all__ = ["status"]
 
@@ -17,15 +21,33 @@ Examples:
   penstock -A tasks status
   penstock status --json
   penstock -A tasks status > /dev/null || echo 'nobody works'
+  penstock status --local                      the workers of this machine, as they say themselves
+  penstock status --local mail@web1 --probe alive   for a container's health check
 """
 
 
 @click.command(epilog=_EXAMPLES)
+@click.option(
+    "--local",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="Ask this machine's workers themselves (or one by name), and no broker.",
+)
+@click.option(
+    "--probe",
+    type=click.Choice(["consuming", "broker", "alive"]),
+    default="consuming",
+    show_default=True,
+    help="With --local: what each of them must be for exit code 0.",
+)
 @json_option
 @with_source
 @pass_source
-def status(source: Source, as_json: bool) -> int:
+def status(source: Source, local: str | None, probe: str, as_json: bool) -> int:
     """List the workers on this broker. Exit code 1 when none is alive."""
+    if local is not None:
+        return _local(local, probe, as_json=as_json)
     workers = source.open().broker.workers()
     if as_json:
         show_json([msgspec.to_builtins(worker) for worker in workers])
@@ -38,3 +60,24 @@ def status(source: Source, as_json: bool) -> int:
     else:
         click.echo("No worker is on this broker.", err=True)
     return 0 if any(worker.alive for worker in workers) else 1
+
+
+def _local(name: str, probe: str, *, as_json: bool) -> int:
+    """Exit code 1 where nobody answers, or one of them is not what is asked for."""
+    from penstock.worker.probe import ask_all
+
+    found = [health for health in ask_all() if name in {"", health.name}]
+    if as_json:
+        show_json([msgspec.to_builtins(health) for health in found])
+    elif found:
+        columns = ["name", ">pid", "alive", "broker", "consuming", ">running", ">claimed", ">up"]
+        show_table(columns, map(_row, found))
+    else:
+        wanted = f" called {name}" if name else ""
+        click.echo(f"No worker{wanted} of this user answers on this machine.", err=True)
+    return 0 if found and all(getattr(health, probe) for health in found) else 1
+
+
+def _row(health: Health) -> list[object]:
+    told = ["yes" if is_so else "no" for is_so in (health.alive, health.broker, health.consuming)]
+    return [health.name, health.pid, *told, health.running, health.claimed, age(health.up)]

@@ -58,6 +58,16 @@ def _split(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tu
 @click.option(
     "-E", "--task-events", is_flag=True, help="Tell what tasks do, for penstock events and Flower."
 )
+@click.option(
+    "--watchdog-timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long work may wait beside free slots, unclaimed, before it connects anew; after as "
+    "long again it ends with exit code 3; 0: never [60].",
+)
+@click.option(
+    "--reload", is_flag=True, help="Begin anew when a .py file changes; not for production."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No start screen.")
 @with_source
 @pass_source
@@ -73,6 +83,8 @@ def worker(  # noqa: PLR0917 - click passes them by name
     max_memory_per_child: int | None,
     shutdown_timeout: float | None,
     task_events: bool,
+    watchdog_timeout: float | None,
+    reload: bool,
     quiet: bool,
 ) -> int:
     """Run tasks until told to stop."""
@@ -92,6 +104,8 @@ def worker(  # noqa: PLR0917 - click passes them by name
         max_tasks_per_child=max_tasks_per_child,
         max_memory_per_child=max_memory_per_child,
         shutdown_timeout=shutdown_timeout,
+        watchdog_timeout=watchdog_timeout,
+        reload=reload,
         quiet=quiet,
         task_events=task_events,
     )

@@ -289,6 +289,10 @@ class PostgresServer:
             executor.shutdown(wait=False)
         if not self._ears.bells._ears:  # noqa: SLF001 - others may still listen
             self._ears.close()
+        self.reconnect()
+
+    def reconnect(self) -> None:
+        """Drop every connection that is not in use just now."""
         free, self._free = self._free, []
         for line in free:
             line.close()

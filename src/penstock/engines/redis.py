@@ -246,6 +246,14 @@ class RedisServer:
         self._turns.close()
         if not self._ears.bells._ears:  # noqa: SLF001 - others may still listen
             self._ears.close()
+        self._hang_up()
+
+    def reconnect(self) -> None:
+        """Drop every connection that is not in use just now, and the one that hears."""
+        self._hang_up()
+        self._ears.reconnect()
+
+    def _hang_up(self) -> None:
         free, self._free = self._free, []
         for line in free:
             line.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -166,6 +167,14 @@ class Ears:
         with self._lock:
             self._closed = True
             self._drop()
+
+    def reconnect(self) -> None:
+        """Hang up; the thread connects again, and every listener is told to look."""
+        with self._lock:
+            line = self._line
+        if line is not None:
+            with contextlib.suppress(OSError):  # it is gone already
+                line.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which closing would not
 
     # --- the connection; all with the lock ---------------------------------------------------
 

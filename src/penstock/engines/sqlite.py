@@ -286,6 +286,11 @@ class SqliteFile:
                 self._disconnect()
             self._line.close()
 
+    def reconnect(self) -> None:
+        """Close the connections between two exchanges; the next use opens new ones."""
+        with self._turn, self._reading:
+            self._disconnect()
+
     def _disconnect(self) -> None:
         for connection in (self._reader, self._writer):
             if connection is not None:

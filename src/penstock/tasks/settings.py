@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
     worker_max_tasks_per_child: Count | None = None
     worker_max_memory_per_child: Count | None = None  # KiB
     worker_shutdown_timeout: Seconds = 30.0
+    worker_watchdog_timeout: Seconds = 60.0  # work waits and nothing is claimed; 0: never mind
     worker_send_task_events: bool = False
     lease_time: Duration = 15.0
     crash_limit: Count = 3

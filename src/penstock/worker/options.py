@@ -33,6 +33,8 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_tasks_per_child: int | None = None
     max_memory_per_child: int | None = None  # KiB, as Celery counts
     shutdown_timeout: float | None = None
+    watchdog_timeout: float | None = None
+    reload: bool = False  # begin anew when a source file changes
     quiet: bool = False  # no start screen
     task_events: bool = False  # tell what tasks do
 
@@ -48,6 +50,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     named: bool  # the user chose the name
     shutdown_timeout: float
+    watchdog_timeout: float  # 0: none
     max_tasks_per_child: int | None = None
     max_memory_per_child: int | None = None
     lease_time: float
@@ -83,6 +86,7 @@ class WorkerPlan(msgspec.Struct, frozen=True, kw_only=True):
             name=worker_name(options.name),
             named=options.name is not None,
             shutdown_timeout=_given(options.shutdown_timeout, settings, "worker_shutdown_timeout"),
+            watchdog_timeout=_given(options.watchdog_timeout, settings, "worker_watchdog_timeout"),
             max_tasks_per_child=options.max_tasks_per_child
             or settings["worker_max_tasks_per_child"],
             max_memory_per_child=options.max_memory_per_child

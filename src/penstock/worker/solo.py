@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from penstock.worker.intake import Intake
     from penstock.worker.options import WorkerPlan
     from penstock.worker.stopping import StopSignals
+    from penstock.worker.vitals import Vitals
 
 __all__ = ["Solo"]
 
@@ -63,6 +64,7 @@ class Solo:
         stop: StopSignals,
         herald: Herald,
         panel: Callable[[Solo], Panel],
+        vitals: Vitals,
     ) -> None:
         self.plan = plan
         self.crew = crew  # nobody is in it: what is asked for is done between two tasks
@@ -77,6 +79,7 @@ class Solo:
         self._endings = endings
         self._listener = listener
         self._stop = stop
+        self._vitals = vitals
         self._executor = Executor(app, self, hostname=plan.name)
         self._work: Work | None = None
         self._panel = panel(self)
@@ -86,9 +89,11 @@ class Solo:
         self._executor.start()
         self._panel.begin()
         while not self._stop.count() and not self._draining:
+            self._vitals.turned()
             self._listener.clear()  # before looking: a ring from now on is heard again
             wait = self._custody.tend()
             leases = self._custody.exchange(self._queues, 1 if self._queues else 0)
+            self._vitals.claims += len(leases)
             self._queues += self._queues[:1]
             del self._queues[:1]
             for work in self._intake.receive(leases):

@@ -16,6 +16,8 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._count = 0
+        self.code: int | None = None  # the exit code, where the worker itself wants to end
+        self.again = False  # to begin anew instead of ending
         self.on_second: Callable[[], None] | None = None  # called in the signal handler
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -23,12 +25,33 @@ class StopSignals:
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self._count += 1
+        self.again = False
         if self._count > 1 and self.on_second is not None:
             self.on_second()
+        self._wake()
+
+    def _wake(self) -> None:
         try:
             os.write(self._write, b"!")
         except BlockingIOError:  # the pipe is full of signals: one that is unread is enough
             return
+
+    @property
+    def asked(self) -> bool:
+        """True once it was told to stop; for other threads, too."""
+        return self._count > 0
+
+    def begin_again(self) -> None:
+        """As the first signal, but the worker starts anew then. For any thread."""
+        self.again = True
+        self._count = max(1, self._count)
+        self._wake()
+
+    def give_up(self, code: int) -> None:
+        """As the second signal, with that exit code. For any thread."""
+        self.code = code
+        self._count = max(2, self._count)
+        self._wake()
 
     def fileno(self) -> int:
         """Readable when a signal came."""

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from penstock.worker.intake import Intake
     from penstock.worker.options import WorkerPlan
     from penstock.worker.stopping import StopSignals
+    from penstock.worker.vitals import Vitals
     from penstock.worker.zygote_link import ZygoteLink
 
 __all__ = ["Supervisor"]
@@ -81,6 +82,7 @@ class Supervisor:
         listen: Callable[[Sequence[str]], Listener],
         herald: Herald,
         panel: Callable[[Supervisor], Panel],
+        vitals: Vitals,
         clock: Clock,
         log: Logger,
     ) -> None:
@@ -94,6 +96,7 @@ class Supervisor:
         self._stop = stop
         self._listen = listen
         self._herald = herald
+        self._vitals = vitals
         self._clock = clock
         self._log = log
         self._selector = selectors.DefaultSelector()
@@ -113,6 +116,11 @@ class Supervisor:
         self._cut_off = False
         self.totals: Counter[str] = Counter()  # runs that ended, by task
         self._panel = panel(self)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """What it serves; for any thread."""
+        return tuple(self._queues)
 
     def run(self) -> int:
         """Work until told to stop; gives the exit code. Raises ZygoteGone."""
@@ -142,6 +150,7 @@ class Supervisor:
         if now - self._turned_at > self.plan.lease_time / 2:  # we were stopped, or starved
             self._extend(now)  # before anything begins that others may have by now
         self._turned_at = now
+        self._vitals.turned()
         self._hear(ready, now)
         self._trade()
         self._dispatch(self._clock.monotonic())
@@ -299,8 +308,9 @@ class Supervisor:
             self._cut()
 
     def _tend(self, now: float) -> None:
-        if self._upkeep.tended(now, self._custody.tend()):
+        if self._upkeep.tended(now, self._custody.tend()) or self._vitals.anew:
             self._look = True  # something was to become ready; else a net under the bells
+            self._vitals.anew = False
         self._neighbours.refresh()
 
     def _extend(self, now: float) -> None:
@@ -340,10 +350,13 @@ class Supervisor:
         if self._custody.resting:
             return
         limit = self._room() if self._look and self._queues else 0
+        if self._look:
+            self._vitals.room = limit
         if not limit and not self._custody.pending:
             return
         leases = self._custody.exchange(self._queues if limit else (), limit)
         if limit:
+            self._vitals.claims += len(leases)
             self._look = len(leases) >= limit or bool(self._custody.resting)
             self._queues.append(self._queues.pop(0))  # each queue is first in its turn
         if leases:

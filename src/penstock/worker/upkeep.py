@@ -7,6 +7,7 @@ import math
 __all__ = ["Upkeep"]
 
 _AT_LEAST_EVERY, _AT_MOST_EVERY = 1.0, 0.001  # seconds
+_LOOK_AT_LEAST_EVERY = 5.0  # should a bell ever be missed
 
 
 class Upkeep:
@@ -29,6 +30,10 @@ class Upkeep:
         look = now >= self._look_at
         if look:
             self._look_at = math.inf
-        self._look_at = min(self._look_at, now + (_AT_LEAST_EVERY if due is None else due))
+        self._look_at = min(self._look_at, now + _until(due))
         self.at = max(now + _AT_MOST_EVERY, min(now + _AT_LEAST_EVERY, self._look_at))
         return look
+
+
+def _until(due: float | None) -> float:
+    return _AT_LEAST_EVERY if due is None else min(due, _LOOK_AT_LEAST_EVERY)

@@ -7,9 +7,12 @@ import random
 import select
 import socket
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
 
 import msgspec
@@ -24,6 +27,7 @@ from penstock.tasks.loader import load_app
 from penstock.url import Url
 from penstock.worker.banner import banner
 from penstock.worker.channel import ExecutorChannel
+from penstock.worker.checkup import Checkup
 from penstock.worker.control.front import Front
 from penstock.worker.crew import Crew
 from penstock.worker.custody import Custody
@@ -34,11 +38,15 @@ from penstock.worker.log import LOG, configure, name_process
 from penstock.worker.manifest import manifest_of
 from penstock.worker.options import WorkerOptions, WorkerPlan
 from penstock.worker.pools import SERVE, Serving, Share
+from penstock.worker.probe import Probe
 from penstock.worker.protocol import Manifest
+from penstock.worker.reload import reloading
 from penstock.worker.solo import Solo
 from penstock.worker.stopping import StopSignals
 from penstock.worker.supervisor import Supervisor
 from penstock.worker.triage import Triage
+from penstock.worker.vitals import Vitals
+from penstock.worker.watchdog import EXIT_CODE, Watchdog
 from penstock.worker.zygote import Execute, run_zygote
 from penstock.worker.zygote_link import ZygoteGone, ZygoteLink
 
@@ -53,6 +61,8 @@ __all__ = ["run_worker"]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _MOST_NAMES = 1000
 _NO_TASK = "penstock-start"  # an id that nobody has
+_WRONG_USE = 2  # exit code
+_LAST_CHANCE = 5.0  # seconds for a loop that hangs to hand back what it can
 
 
 def run_worker(options: WorkerOptions) -> int:
@@ -63,6 +73,28 @@ def run_worker(options: WorkerOptions) -> int:
     play("supervisor")
     configure(options.loglevel)
     stop = StopSignals()
+    code = _run_reloading(options, stop) if options.reload else _run(options, stop)
+    return _start_again() if stop.again else code
+
+
+def _run_reloading(options: WorkerOptions, stop: StopSignals) -> int:
+    """Run until a source changes. What is wrong with the app is shown, and may be mended."""
+
+    def changed() -> None:
+        LOG.warning("A source changed, starting again.")
+        stop.begin_again()
+
+    with reloading(changed, folder=Path.cwd()):
+        try:
+            return _run(options, stop)
+        except ConfigError as error:
+            LOG.error("%s", error)
+            LOG.warning("Waiting for a change.")
+            select.select([stop], [], [])
+            return _WRONG_USE
+
+
+def _run(options: WorkerOptions, stop: StopSignals) -> int:
     if options.pool == "solo":
         return _run_solo(options, stop)
     zygote = ZygoteLink.fork(_zygote_of(options))
@@ -138,10 +170,13 @@ def _run_crew(
             listen=desk.listen,
             herald=desk.herald,
             panel=desk.panel,
+            vitals=desk.vitals,
             clock=SYSTEM_CLOCK,
             log=LOG,
         )
-        return supervisor.run()
+        with desk.watched(lambda: supervisor.queues):
+            code = supervisor.run()
+        return code if stop.code is None else stop.code
 
 
 def _run_solo(options: WorkerOptions, stop: StopSignals) -> int:
@@ -165,6 +200,7 @@ def _run_solo(options: WorkerOptions, stop: StopSignals) -> int:
             stop=stop,
             herald=desk.herald,
             panel=desk.panel,
+            vitals=desk.vitals,
         )
         return solo.run()
 
@@ -184,11 +220,19 @@ class _Desk:
                 "nothing there; use a file: sqlite:///penstock.db"
             )
         self._store = open_store(manifest.backend)
+        self.vitals = Vitals()
+        self._checkup = Checkup(plan, vitals=self.vitals, stop=stop)
+        self._probe = Probe(self._checkup.health)
         self._options = options
         self._manifest = manifest
         self._stop = stop
+        self._over = threading.Event()
 
     def __enter__(self) -> Self:
+        try:
+            self._probe.open()
+        except (OSError, ConfigError) as error:  # a worker that cannot be asked still works
+            LOG.warning("There is no health probe: %s", error)
         # The store, too: one that may not be used is better known of before a task has run.
         if _wait_for("broker", self.broker.tend, self._stop) and _wait_for(
             "result store", lambda: self._store.get([_NO_TASK]), self._stop
@@ -227,6 +271,8 @@ class _Desk:
             log=LOG,
             herald=self.herald,
         )
+        self._checkup.plan = self.plan
+        self._checkup.custody, self._checkup.crew = self.custody, self.crew
         self.opened = True
         if not self._options.quiet:
             _show(self.plan, self._manifest, self.broker)
@@ -249,7 +295,37 @@ class _Desk:
             intake=self.intake,
         )
 
+    @contextmanager
+    def watched(self, queues: Callable[[], tuple[str, ...]]) -> Iterator[None]:
+        """Have a watchdog within the ``with`` block, unless the plan wants none."""
+        timeout = self.plan.watchdog_timeout
+        if not timeout:
+            yield
+            return
+        watchdog = Watchdog(
+            vitals=self.vitals,
+            broker=self.broker,
+            queues=queues,
+            away=lambda: bool(self.custody.resting),
+            timeout=timeout,
+            quit=self._quit,
+            log=LOG,
+        )
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.stop()
+
+    def _quit(self) -> None:
+        """End, by way of the loop if it comes round; called by the watchdog's thread."""
+        self._stop.give_up(EXIT_CODE)
+        if not self._over.wait(_LAST_CHANCE):
+            os._exit(EXIT_CODE)  # its leases are free at once: their holder is dead
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._over.set()
+        self._probe.close()
         if kind is ZygoteGone:  # the next life has this process's id: it must find no trace of us
             _wait_for("broker", self.broker.tend, self._stop)
         if self.opened:
@@ -303,5 +379,5 @@ def _show(plan: WorkerPlan, manifest: Manifest, broker: Broker) -> None:
 
 
 def _start_again() -> int:
-    """The zygote died: become a fresh worker in the same process id."""
+    """Become a fresh worker in the same process id: the zygote died, or the app changed."""
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own command line, no shell
