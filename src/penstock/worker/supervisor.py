@@ -117,11 +117,6 @@ class Supervisor:
         self.totals: Counter[str] = Counter()  # runs that ended, by task
         self._panel = panel(self)
 
-    @property
-    def queues(self) -> tuple[str, ...]:
-        """What it serves; for any thread."""
-        return tuple(self._queues)
-
     def run(self) -> int:
         """Work until told to stop; gives the exit code. Raises ZygoteGone."""
         for source in (self._stop, self._listener, self._zygote):

@@ -69,7 +69,7 @@ class Watchdog:
         *,
         vitals: Vitals,
         broker: Broker,
-        queues: Callable[[], tuple[str, ...]],
+        queues: Callable[[], Sequence[str]],
         away: Callable[[], bool],
         timeout: float,
         quit: Callable[[], None],

@@ -296,7 +296,7 @@ class _Desk:
         )
 
     @contextmanager
-    def watched(self, queues: Callable[[], tuple[str, ...]]) -> Iterator[None]:
+    def watched(self, queues: Callable[[], Sequence[str]]) -> Iterator[None]:
         """Have a watchdog within the ``with`` block, unless the plan wants none."""
         timeout = self.plan.watchdog_timeout
         if not timeout:
