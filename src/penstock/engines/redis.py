@@ -107,7 +107,7 @@ class RedisServer:
 
     def post(self, exchange: Exchange) -> None:
         """Have it carried out soon, by another thread; what goes wrong is nobody's business."""
-        self._turns.post(exchange)
+        self._threads().submit(self._carry_out, [Ticket(exchange)])  # nobody waits in line for it
 
     def _threads(self) -> Executor:
         with self._lock:
