@@ -6,6 +6,7 @@ makes those that are missing or out of date, in the project's root. A test that 
 on first use.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -41,14 +42,19 @@ def python_of(version):
 
 
 def make(version):
-    """The interpreter of that environment, made where it must be; raises CannotMake."""
-    python = python_of(version)
-    if python is None:
-        print(f"making {folder(version).name}", file=sys.stderr)
-        _make(folder(version), REQUIREMENTS[version])
-        (folder(version) / ".ready").write_text(_wanted(version))
+    """The interpreter of that environment, made where it must be; raises CannotMake.
+
+    One process makes it, the others wait: tests run side by side.
+    """
+    with folder(version).with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         python = python_of(version)
-    return python
+        if python is None:
+            print(f"making {folder(version).name}", file=sys.stderr)
+            _make(folder(version), REQUIREMENTS[version])
+            (folder(version) / ".ready").write_text(_wanted(version))
+            python = python_of(version)
+        return python
 
 
 def _wanted(version):
