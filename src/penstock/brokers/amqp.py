@@ -20,6 +20,7 @@ from penstock.brokers.amqp_holdings import Held, Holdings
 from penstock.brokers.amqp_listening import AmqpListening
 from penstock.brokers.amqp_long import holding_on, needs_holding
 from penstock.brokers.amqp_moves import (
+    MOVING,
     Move,
     acknowledging,
     buried,
@@ -35,7 +36,7 @@ from penstock.brokers.base import Broker, Capabilities
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.amqp import AmqpServer, number
 from penstock.engines.amqp_live import Live
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, Unavailable, Uncertain
 from penstock.message import Again, Dead, Done, Lease, Message, Settlement, new_id
 from penstock.plan import Exchange, Plan, Wait, adrive, drive
 from penstock.url import Url
@@ -149,9 +150,17 @@ class AmqpBroker(AmqpListening):
             leases, moves, due = yield Exchange(
                 "lease", lambda live: self._claim(live, names, limit, ttl, token)
             )
-            yield from shifting(moves)
+            yield from self._making_room(moves, leases)
             if leases or not moves:
                 return leases, due
+
+    def _making_room(self, moves: list[Move], leases: list[Lease]) -> Plan[None]:
+        """Move what cannot run now; where that fails, what can run is given out all the same."""
+        try:
+            yield from shifting(moves)
+        except (Unavailable, Uncertain):
+            if not leases:
+                raise
 
     def _claim(
         self, live: Live, names: list[str], limit: int, ttl: float, token: int
@@ -202,7 +211,7 @@ class AmqpBroker(AmqpListening):
     def _settle(self, settlements: Sequence[Settlement]) -> Plan[list[Settlement]]:
         lost, others, moves = yield Exchange("settle", lambda live: self._end(live, settlements))
         if moves:
-            yield sending([move.parcel for move in moves])
+            yield sending([move.parcel for move in moves], MOVING)
             yield Exchange("settled", lambda live: self._moved(live, others, moves))
         return lost  # type: ignore[no-any-return]
 
@@ -228,7 +237,7 @@ class AmqpBroker(AmqpListening):
             return lost, *claimed
 
         lost, leases, moves, _ = yield Exchange("trade", trade)
-        yield from shifting(moves)
+        yield from self._making_room(moves, leases)
         if moves and not leases:
             leases, _ = yield from self._claiming(names, limit, ttl, token)
         return lost, leases

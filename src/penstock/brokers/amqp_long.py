@@ -15,7 +15,7 @@ from typing import Any
 
 from penstock.brokers.amqp_doorbell import Delivery
 from penstock.brokers.amqp_holdings import Held, Holdings
-from penstock.brokers.amqp_moves import PATIENCE, held_longer
+from penstock.brokers.amqp_moves import MOVING, held_longer
 from penstock.brokers.amqp_publish import Outbox
 from penstock.brokers.amqp_queues import Queues
 from penstock.engines.amqp import Out
@@ -35,7 +35,7 @@ def needs_holding(holdings: Holdings, age: float) -> list[Held]:
 
 def holding_on(old: Sequence[Held], holder: str) -> Plan[set[int]]:
     """Hold these by new deliveries; gives the fences of those that are lost."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + MOVING
 
     def publish(live: Live) -> str:
         name = live.kept(Queues).ensure_held(holder, _TAKEN_WITHIN)

@@ -26,13 +26,14 @@ from penstock.brokers.amqp_queues import (
 from penstock.brokers.amqp_wire import DELAY, HELD, Burial, Counts, read, write
 from penstock.engines.amqp import Out
 from penstock.engines.amqp_live import Live
-from penstock.errors import PenstockError, Unavailable, Uncertain
+from penstock.errors import PenstockError
 from penstock.message import Message
 from penstock.plan import Exchange, Plan
 
-__all__ = ["PATIENCE", "Move", "parcel", "read_delivery", "sending", "shifting"]
+__all__ = ["MOVING", "PATIENCE", "Move", "parcel", "read_delivery", "sending", "shifting"]
 
-PATIENCE = 5.0  # seconds for a server that takes no messages at present
+PATIENCE = 5.0  # seconds for a server that takes no messages at present: for who publishes,
+MOVING = 1.0  # and for who holds: others wait behind it, and it can be done later
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -96,9 +97,9 @@ def returned(delivery: Delivery, epoch: int, now: float) -> Move:
     return Move(epoch, delivery.tag, parcel(message, now, queue=queue, counts=counts))
 
 
-def sending(parcels: Sequence[Parcel]) -> Out:
+def sending(parcels: Sequence[Parcel], patience: float = PATIENCE) -> Out:
     """The exchange that stores these."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
 
     def run(live: Live) -> None:
         live.kept(Outbox).send(parcels, deadline)
@@ -120,8 +121,8 @@ def shifting(moves: Sequence[Move]) -> Plan[None]:
     if not moves:
         return
     try:
-        yield sending([move.parcel for move in moves])
-    except (Unavailable, Uncertain, PenstockError):
+        yield sending([move.parcel for move in moves], MOVING)
+    except PenstockError:
         yield Exchange("return", lambda live: _give_back(live, moves))
         raise
     yield acknowledging(moves)

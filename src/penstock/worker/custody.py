@@ -16,6 +16,7 @@ from penstock.clock import Clock
 from penstock.crashpoints import reach
 from penstock.errors import BrokerError, ConfigError, Unavailable, Uncertain
 from penstock.message import Again, Dead, Done, Lease, Message, Record, Settlement
+from penstock.worker.second_look import asks, sift
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -50,6 +51,7 @@ class Custody:
         self._trouble = ""  # what was said of it last
         self._apart = False  # settle without claiming: what claims refuse shall not hold it up
         self.lost = 0
+        self.repeated = 0  # messages that came again although they had ended
 
     @property
     def pending(self) -> bool:
@@ -109,11 +111,27 @@ class Custody:
         if leases:
             reach("claimed")
         self._settled(lost)
-        return leases
+        return self._sifted(leases) if asks(self._broker.capabilities, leases) else leases
 
     def _settled(self, lost: Iterable[Settlement]) -> None:
         self._settlements = []
         self._note_lost(lost)
+
+    def _sifted(self, leases: list[Lease]) -> list[Lease]:
+        """Those that may begin, as far as the store knows."""
+        try:
+            seen = sift(leases, self._store.get([lease.message.id for lease in leases]))
+        except (Unavailable, Uncertain):
+            self._settlements += [Again(lease, lease.message) for lease in reversed(leases)]
+            raise
+        for lease in seen.ended:
+            self.repeated += 1
+            self._log.warning(
+                "Task %s has ended before, but its acknowledgement was lost; it does not run again",
+                lease.message.id,
+            )
+        self._settlements += [Done(lease) for lease in seen.ended]
+        return seen.open
 
     def _note_lost(self, lost: Iterable[Settlement]) -> None:
         for settlement in lost:

@@ -1,0 +1,63 @@
+"""What the store says of a message decides whether it begins, where the broker cannot know."""
+
+from penstock.brokers.base import Capabilities
+from penstock.message import Lease, Message, Record
+from penstock.worker.second_look import asks, sift
+
+PULLS = Capabilities(revokes=False, settles_surely=False)
+
+
+def lease(attempt=1, key="publication"):
+    message = Message(id="one", queue="q", headers={}, body=b"", key=key)
+    return Lease(message, attempt=attempt, until=0.0, fence=1)
+
+
+def record(state="SUCCESS", key="publication", *, final=True):
+    return Record("one", state, b"{}", key=key, attempt=1, final=final)
+
+
+def test_nothing_is_asked_of_the_store_where_the_broker_knows():
+    assert not asks(Capabilities(), [lease(attempt=2)])
+
+
+def test_a_broker_without_revoked_ids_has_them_looked_up():
+    assert asks(PULLS, [lease()])
+    assert not asks(PULLS, [])
+
+
+def test_a_broker_that_loses_acknowledgements_has_repeats_looked_up():
+    able = Capabilities(settles_surely=False)
+    assert not asks(able, [lease()])
+    assert asks(able, [lease(), lease(attempt=2)])
+
+
+def test_what_ended_before_does_not_run_again():
+    again = lease(attempt=2)
+    seen = sift([again], [record()])
+    assert (seen.open, seen.ended) == ([], [again])
+
+
+def test_an_older_publication_s_end_is_not_its_own():
+    retry = lease(attempt=2, key="another")
+    assert sift([retry], [record()]).open == [retry]
+
+
+def test_a_first_attempt_has_not_ended_whatever_its_key():
+    first = lease(attempt=1)
+    assert sift([first], [record()]).open == [first]
+
+
+def test_what_is_not_over_runs_again():
+    again = lease(attempt=2)
+    seen = sift([again, again], [record("STARTED", final=False), None])
+    assert seen.open == [again, again]
+
+
+def test_a_revocation_is_marked():
+    (marked,) = sift([lease()], [record("REVOKED", key="")]).open
+    assert marked.revoked
+
+
+def test_the_end_of_a_revoked_run_is_an_end():
+    again = lease(attempt=2)
+    assert sift([again], [record("REVOKED")]).ended == [again]
