@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from penstock.brokers.base import Capabilities
 from penstock.clock import ManualClock
 from penstock.errors import BrokerError, ConfigError, Unavailable, Uncertain
 from penstock.message import Done, Lease, Message, new_id
@@ -12,6 +13,8 @@ from penstock.worker.custody import Custody
 
 class Broker:
     """Says what it is told to say next; what was settled is kept."""
+
+    capabilities = Capabilities()
 
     def __init__(self):
         self.trouble = None
