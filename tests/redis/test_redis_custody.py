@@ -10,6 +10,7 @@ import pytest
 from penstock.brokers.registry import open_broker
 from penstock.clock import ManualClock
 from penstock.engines.redis import RedisServer as Engine
+from penstock.engines.redis_line import Line
 from penstock.errors import BrokerError, Unavailable, Uncertain
 from penstock.message import Again, Done, Message, Record, new_id
 from penstock.results.registry import open_store
@@ -212,3 +213,21 @@ def test_what_becomes_due_amid_a_claim_is_given_out_or_parked_never_both(redis_u
     assert queue.leased == len(leases)
     assert broker.settle([Done(lease) for lease in leases]) == []
     broker.close()
+
+
+def test_who_hears_closes_its_connection_itself(broker, monkeypatch):
+    """Else its number may be another socket's by the time that it waits for it: it hears nothing."""
+    closers = []
+    closing = Line.close
+
+    def close(line):
+        closers.append(threading.current_thread().name)
+        closing(line)
+
+    listener = broker.listen(["orders"])
+    wait_for(lambda: broker.engine._ears._line is not None)
+    monkeypatch.setattr(Line, "close", close)
+    broker.engine._ears.connect_anew()
+    assert listener.wait(10)  # it has connected anew, and everybody is to look
+    assert closers == ["penstock-redis-ears"]
+    listener.close()

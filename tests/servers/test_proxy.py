@@ -170,9 +170,9 @@ def test_a_cut_ends_every_connection_and_a_refusal_later_ones(client, proxy):
 
 
 def test_a_cut_reaches_a_stalled_connection(client, proxy):
+    wait_for(lambda: proxy.connections)
     proxy.stall()
     client.sendall(b"1")
-    wait_for(lambda: proxy.connections)
     proxy.cut()
     assert all_until_the_end(client) == (b"", "reset")
     wait_for(lambda: not proxy.connections)

@@ -68,7 +68,7 @@ def test_a_lifetime_longer_than_a_month(memcached_server, memcached_url, record)
         store.put([one])
         assert store.get([one.id])[0].document == one.document
         lives = int(memcached_server.say(f"mg celery-task-meta-{one.id} t").split()[1][1:])
-    assert 89 * 86_400 < lives <= 90 * 86_400 + 2
+    assert 89 * 86_400 < lives <= 90 * 86_400 + 60  # the cache's clock is its own
 
 
 def test_results_of_another_process_are_heard_of_soon(memcached_url, record):

@@ -160,13 +160,13 @@ class Ears:
     def connect_anew(self) -> None:
         """Give this connection up: what it leads to is not the right server any more."""
         with self._lock:
-            self._drop()
+            self._hang_up()
 
     def close(self) -> None:
         """Hear nothing more; the thread ends."""
         with self._lock:
             self._closed = True
-            self._drop()
+            self._hang_up()
 
     def reconnect(self) -> None:
         """Hang up; the thread connects again, and every listener is told to look."""
@@ -187,10 +187,16 @@ class Ears:
         with contextlib.suppress(OSError):  # the reader notices, and everything begins anew
             line.send(hiredis.pack_command(words))  # type: ignore[arg-type] # any number
 
-    def _drop(self) -> None:
+    def _hang_up(self) -> None:
+        """End the connection; the thread closes it.
+
+        Were it closed here, its number might be another socket's before the thread, on its way
+        into the call, waits for it: then it would hear nothing for seconds.
+        """
         line, self._line = self._line, None
         if line is not None:
-            line.close()
+            with contextlib.suppress(OSError):  # it is gone already
+                line.sock.shutdown(socket.SHUT_RDWR)
 
     def _open(self) -> Line:
         """A line that talks RESP3, in which the server may say something unasked."""
@@ -217,13 +223,16 @@ class Ears:
                     self._thread = None
                     return
                 self._served = False
+            line = None
             with contextlib.suppress(OSError, PenstockError):
                 line = self._open()
                 self._all_look(anew=not first)
                 first = False
                 self._hear(line.sock)
             with self._lock:
-                self._drop()
+                self._line = None
+            if line is not None:
+                line.close()
             pause = 0.0 if self._served else min(_LONGEST_PAUSE, 2 * pause or 0.05)
             threading.Event().wait(random.uniform(pause / 2, pause))
 

@@ -74,7 +74,7 @@ class WaitingForResultsCases(StoreStage):
 
     def test_waiting_is_not_busy(self) -> None:
         client = self.client(SYSTEM_CLOCK)
-        client.get(new_id())  # what is opened on first use is not waiting
+        client.wait(new_id(), timeout=0.01)  # what is opened on first use is not waiting
         started, worked = time.monotonic(), time.thread_time()
         client.wait(new_id(), timeout=0.2)
         assert time.thread_time() - worked < (time.monotonic() - started) / 4
