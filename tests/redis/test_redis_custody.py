@@ -216,7 +216,7 @@ def test_what_becomes_due_amid_a_claim_is_given_out_or_parked_never_both(redis_u
 
 
 def test_who_hears_closes_its_connection_itself(broker, monkeypatch):
-    """Else its number may be another socket's by the time that it waits for it: it hears nothing."""
+    """Else its number may be another's by the time that it waits for it: it hears nothing."""
     closers = []
     closing = Line.close
 
