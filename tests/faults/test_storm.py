@@ -7,22 +7,14 @@ from storm import Plan, Storm
 from storm_sites import SITES
 
 FAULTS = {"executor": 20, "worker": 3, "zygote": 2, "client": 1, "term": 1, "stop": 1}
-SERVER = {
-    "sqlite": {},
-    # A worker that begins anew while its server is away may find its own name taken, and end: see
-    # docs/faults.md. `make faults` has zygotes and cuts together.
-    "redis": {"server": 2, "cut": 8, "zygote": 0},
-    "postgres": {"server": 2, "cut": 8, "zygote": 0},
-    "rabbitmq": {},  # it takes many seconds to start; cuts break it, see docs/faults.md
-}
+# Kills of servers and cuts of the line are in `make faults`: what they still break, docs/faults.md says.
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("broker", list(SITES))
 def test_every_promise_is_kept_under_faults(broker, tmp_path):
-    faults = FAULTS | SERVER[broker]
     rules = Rules(executor_rerun_p99=1.0, worker_rerun_p99=3.0, server_back_p99=5.0)
-    report = Storm(tmp_path, Plan(broker, 1_200, faults, seed=7, rules=rules)).run()
+    report = Storm(tmp_path, Plan(broker, 1_200, FAULTS, seed=7, rules=rules)).run()
     assert report.clean, "\n".join(report.lines())
     assert report.faults["executor"] == FAULTS["executor"]
     assert report.faults["worker"] == FAULTS["worker"]
