@@ -7,7 +7,7 @@ from storm import Plan, Storm
 from storm_sites import SITES
 
 FAULTS = {"executor": 20, "worker": 3, "zygote": 2, "client": 1, "term": 1, "stop": 1}
-# Kills of servers and cuts of the line are in `make faults`: what they still break, docs/faults.md says.
+# Kills of servers and cuts of the line are in `make faults`; docs/faults.md says what they break.
 
 
 @pytest.mark.timeout(180)
