@@ -70,14 +70,14 @@ def ignored(task, args, **options):
 
 
 def look(task_id):
-    """What a client sees without waiting."""
+    """What a client sees without waiting; the state first, for each line reads anew."""
     result = app.AsyncResult(task_id)
-    info = result.result
+    state, info = result.state, result.result
     return {
-        "state": result.state,
+        "state": state,
         "info": described(info) if isinstance(info, BaseException) else info,
         "ready": result.ready(),
-        "successful": result.state == "SUCCESS" and result.successful(),
+        "successful": state == "SUCCESS" and result.successful(),
         "failed": result.failed(),
         "traceback": result.traceback,
         "children": [getattr(child, "id", child) for child in result.children or ()],
