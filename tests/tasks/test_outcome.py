@@ -1,5 +1,8 @@
 """What is stored of an outcome."""
 
+import pickle
+
+import msgspec
 import pytest
 
 from penstock import EncodeError, ResultTimeout
@@ -12,10 +15,11 @@ from penstock.tasks.outcome import (
     Rejected,
     Retrying,
     Succeeded,
+    followed,
     record,
     report,
-    retry_message,
 )
+from penstock.tasks.retry import next_call
 from penstock.tasks.settings import Settings
 from penstock.wire.result import decode_result, read_exception
 from penstock.wire.task import Call, decode_call
@@ -149,8 +153,41 @@ def test_a_record_is_final_when_the_task_ended():
 def test_the_next_run_is_a_new_publication_in_the_same_place():
     message = Message(id="i", queue="q", headers={}, body=b"", priority=4)
     again = Retrying(call=CALL, at=NOW + 5, error=None, traceback=None, runtime=0.1)
-    following = retry_message(again, message)
+    _, following = followed(again, CALL, message, settings=Settings())
     assert (following.id, following.queue, following.priority) == ("i", "q", 4)
     assert following.ready_at == NOW + 5
     assert following.key != message.key
     assert decode_call(following).task == "tasks.add"
+
+
+def test_a_retry_that_cannot_be_sent_is_a_failure_that_says_why():
+    message = Message(id="i", queue="q", headers={}, body=b"")
+    for args, settings, reason in (
+        ((object(),), Settings(), "of type object has no form"),
+        (("x" * 2000,), Settings(message_max_bytes=1000), "message_max_bytes"),
+    ):
+        call = msgspec.structs.replace(CALL, args=args)
+        again = Retrying(call=call, at=NOW, error=None, traceback=None, runtime=0.1)
+        outcome, following = followed(again, CALL, message, settings=settings)
+        assert following is None
+        assert isinstance(outcome, Failed)
+        assert reason in str(outcome.error)
+
+
+def test_a_retry_of_a_pickled_call_carries_the_pickle_on():
+    body = pickle.dumps((({1, 2},), {}, {}))
+    properties = {"content_type": "application/x-python-serialize", "content_encoding": "binary"}
+    message = Message(
+        id="i", queue="q", headers={"task": "t", "id": "i"}, body=body, properties=properties
+    )
+    accepting = Settings(accept_content=("json", "pickle"))
+    call = decode_call(message, limits=accepting.message_limits)
+    again = Retrying(
+        call=next_call(call, at=NOW + 1), at=NOW + 1, error=None, traceback=None, runtime=0.1
+    )
+    outcome, following = followed(again, call, message, settings=accepting)
+    assert outcome is again
+    assert (following.body, dict(following.properties)) == (body, properties)
+    read = decode_call(following, limits=accepting.message_limits)
+    assert (read.args, read.retries) == ([{1, 2}], 1)
+    assert read.argsrepr == "({1, 2},)"

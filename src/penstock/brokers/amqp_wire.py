@@ -14,7 +14,7 @@ import msgspec
 from penstock.errors import DecodeError, EncodeError
 from penstock.message import Message
 from penstock.wire.names import is_name
-from penstock.wire.task import read_header, readable_id
+from penstock.wire.task import outer_header, readable_id
 
 __all__ = ["CUSTODY", "DEAD", "DELAY", "HELD", "Burial", "Counts", "burial_of", "read", "write"]
 
@@ -120,7 +120,7 @@ def read(delivered: Any, queue: str) -> tuple[Message, Counts]:
 def _with_header(message: Message) -> Message:
     """The message with the id and moments that its header tells, as far as they can be read."""
     try:
-        header = read_header(message)
+        header = outer_header(message)
     except DecodeError:
         name = readable_id(message) or _named(message)
         return msgspec.structs.replace(message, id=name, key=message.key or name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -16,7 +15,7 @@ from penstock.errors import EncodeError
 from penstock.message import Message, new_id, new_ids
 from penstock.tasks.frame import running
 from penstock.tasks.names import unknown
-from penstock.wire.codec import Limits
+from penstock.wire.codec import LIMITS, Limits, unsized
 from penstock.wire.task import Call, encode_call
 from penstock.wire.template import CallTemplate
 from penstock.wire.wishes import Priority, start_time, wall_time, wire_priority
@@ -55,7 +54,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     highest_first: bool  # of the broker: 9 before 0
     ignore_result: bool | None = None
     expires: float | None = None  # seconds
-    max_bytes: int
+    max_bytes: int  # checked once, in `compose`, which names the setting
+    limits: Limits = unsized(LIMITS)
     plain: dict[int, CallTemplate] = {}  # by process id: for calls without wishes
 
 
@@ -69,7 +69,7 @@ def compose(
 ) -> Message:
     """The message of one call; raises EncodeError for arguments, ConfigError for options."""
     if _is_plain(route, options):
-        message = _template(route, clock).message(new_id(), args, kwargs, limits=_ANY_SIZE)
+        message = _template(route, clock).message(new_id(), args, kwargs, limits=route.limits)
     else:
         message = _with_options(route, args, kwargs, options or {}, clock.wall())
     _check_size(message, route)
@@ -90,7 +90,7 @@ def compose_many(
         template = _template(route, clock)
     else:
         template = CallTemplate(_with_options(route, (), {}, options or {}, clock.wall()))
-    messages = template.messages(new_ids(len(calls)), calls, limits=_ANY_SIZE)
+    messages = template.messages(new_ids(len(calls)), calls, limits=route.limits)
     sizes = [len(message.body) for message in messages]
     if max(sizes) > route.max_bytes:
         _check_size(messages[sizes.index(max(sizes))], route)
@@ -117,10 +117,6 @@ def _check_size(message: Message, route: Route) -> None:
             f"the arguments of {route.task} take {len(message.body)} bytes, more than "
             f"message_max_bytes ({route.max_bytes}): send a reference to them, or raise the setting"
         )
-
-
-# The size is checked once, in `compose`, which names the setting to change.
-_ANY_SIZE = Limits(max_bytes=sys.maxsize)
 
 
 def _call(
@@ -177,7 +173,7 @@ def _with_options(
         if priority is None
         else wire_priority(priority, highest_first=route.highest_first),
         ready_at=eta or 0.0,
-        limits=_ANY_SIZE,
+        limits=route.limits,
     )
 
 

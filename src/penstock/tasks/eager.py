@@ -15,10 +15,9 @@ from penstock.tasks.outcome import (
     Outcome,
     Rejected,
     Report,
-    Retrying,
+    followed,
     record,
     report,
-    retry_message,
 )
 from penstock.tasks.result import AsyncResult
 from penstock.tasks.run import arun_call, run_call
@@ -113,9 +112,10 @@ def run_eagerly(app: App, message: Message, *, throw: bool) -> EagerResult[Any]:
     while True:
         call, delivery = _read(app, message)
         outcome = run_call(app, call, delivery=delivery, reporter=reporter)
-        if not isinstance(outcome, Retrying):
+        outcome, following = followed(outcome, call, message, settings=app.conf)
+        if following is None:
             return _ended(app, call, outcome, delivery, throw=throw)
-        message = retry_message(outcome, message)
+        message = following
 
 
 async def arun_eagerly(app: App, message: Message, *, throw: bool) -> EagerResult[Any]:
@@ -124,9 +124,10 @@ async def arun_eagerly(app: App, message: Message, *, throw: bool) -> EagerResul
     while True:
         call, delivery = _read(app, message)
         outcome = await arun_call(app, call, delivery=delivery, reporter=reporter)
-        if not isinstance(outcome, Retrying):
+        outcome, following = followed(outcome, call, message, settings=app.conf)
+        if following is None:
             return _ended(app, call, outcome, delivery, throw=throw)
-        message = retry_message(outcome, message)
+        message = following
 
 
 def _read(app: App, message: Message) -> tuple[Call, Delivery]:

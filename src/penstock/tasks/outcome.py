@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import msgspec
@@ -12,7 +11,9 @@ from penstock.message import Message, Record
 from penstock.tasks.frame import Delivery
 from penstock.tasks.settings import Settings
 from penstock.tasks.signals import Reject
-from penstock.wire.codec import Limits
+from penstock.wire.arguments import shown
+from penstock.wire.body import is_json, with_body_of
+from penstock.wire.codec import unsized
 from penstock.wire.result import (
     READY_STATES,
     ResultDocument,
@@ -30,13 +31,12 @@ __all__ = [
     "Report",
     "Retrying",
     "Succeeded",
+    "followed",
     "record",
     "report",
-    "retry_message",
     "state_document",
 ]
 
-_ANY_SIZE = Limits(max_bytes=sys.maxsize)  # sizes are checked where the setting can be named
 _SHOWN = 1000  # characters of what is too large to be stored
 
 
@@ -144,11 +144,12 @@ def _state(outcome: Outcome) -> str:
 def _encoded(
     outcome: Outcome, call: Call, settings: Settings, delivery: Delivery, now: float
 ) -> bytes:
+    limits = unsized(settings.message_limits)  # the size is checked here, to name the setting
     alone = call.group is None and call.parent_id is None and not settings.result_extended
     if isinstance(outcome, Succeeded) and alone and not outcome.children:
-        data = encode_success(call.id, outcome.value, now, limits=_ANY_SIZE)
+        data = encode_success(call.id, outcome.value, now, limits=limits)
     else:
-        data = encode_result(_document(outcome, call, settings, delivery, now), limits=_ANY_SIZE)
+        data = encode_result(_document(outcome, call, settings, delivery, now), limits=limits)
     if len(data) > settings.result_max_bytes:
         raise EncodeError(
             f"the result of {call.task} takes {len(data)} bytes, more than result_max_bytes "
@@ -254,15 +255,58 @@ def record(
     )
 
 
-def retry_message(outcome: Retrying, message: Message) -> Message:
-    """The next run as a new publication, in the place of the message that asked for it."""
-    return encode_call(
-        outcome.call,
+def followed(
+    outcome: Outcome, call: Call, message: Message, *, settings: Settings
+) -> tuple[Outcome, Message | None]:
+    """The outcome, and for a retry the message of the next run: a new publication.
+
+    A retry that cannot be sent (it asks for arguments that have no form, or too long ones) is a
+    failure.
+    """
+    if not isinstance(outcome, Retrying):
+        return outcome, None
+    try:
+        following = _next_message(outcome, call, message, settings)
+    except EncodeError as error:
+        failed = Failed(
+            error=error,
+            traceback=outcome.traceback,
+            runtime=outcome.runtime,
+            children=outcome.children,
+        )
+        return failed, None
+    return outcome, following
+
+
+def _bodiless(call: Call) -> Call:
+    return msgspec.structs.replace(
+        call,
+        args=(),
+        kwargs={},
+        argsrepr=call.argsrepr or shown(tuple(call.args)),
+        kwargsrepr=call.kwargsrepr or shown(call.kwargs),
+    )
+
+
+def _next_message(outcome: Retrying, call: Call, message: Message, settings: Settings) -> Message:
+    after = outcome.call
+    kept = after.args is call.args and after.kwargs is call.kwargs and not is_json(message)
+    following = encode_call(
+        # A pickle may hold what JSON has no form for: where nothing changed it travels on as it is.
+        _bodiless(after) if kept else after,
         queue=outcome.queue or message.queue,
         priority=message.priority if outcome.priority is None else outcome.priority,
         ready_at=outcome.at,
-        limits=_ANY_SIZE,
+        limits=unsized(settings.message_limits),
     )
+    if kept:
+        following = with_body_of(message, following)
+    if len(following.body) > settings.message_max_bytes:
+        raise EncodeError(
+            f"the arguments of a retry of {call.task} take {len(following.body)} bytes, more than "
+            f"message_max_bytes ({settings.message_max_bytes}): send a reference to them"
+        )
+    return following
 
 
 def state_document(task_id: str, state: str, meta: object) -> bytes:

@@ -8,6 +8,7 @@ from penstock.errors import ConfigError
 from penstock.tasks.calls import Route
 from penstock.tasks.options import TaskOptions, wire_priority
 from penstock.tasks.settings import Settings
+from penstock.wire.codec import unsized
 
 __all__ = ["route_of"]
 
@@ -35,6 +36,7 @@ def route_of(
         ignore_result=None if options is None else own.resolved(settings).ignore_result,
         expires=own.expires,
         max_bytes=settings.message_max_bytes,
+        limits=unsized(settings.message_limits),
     )
 
 

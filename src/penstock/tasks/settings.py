@@ -16,13 +16,17 @@ from penstock.errors import ConfigError
 from penstock.tasks.names import unknown
 from penstock.tasks.rates import parse_rate
 from penstock.url import Url
-from penstock.wire.codec import Limits
+from penstock.wire.codec import CONTENT_TYPES, LIMITS, Limits
 
 __all__ = ["Settings"]
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 Duration = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Accepted = Literal[
+    "json", "application/json", "pickle", "application/x-python-serialize",
+    "msgpack", "application/x-msgpack",
+]  # fmt: skip
 Route = str | dict[str, str | int]
 _MEBIBYTE = 1024 * 1024
 
@@ -42,9 +46,11 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
     task_default_priority: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None
     task_routes: dict[str, Route] = {}  # task name or glob -> queue, or {"queue": …, "priority": …}
     task_serializer: Literal["json"] = "json"
-    accept_content: tuple[Literal["json", "application/json"], ...] = ("json",)
+    accept_content: tuple[Accepted, ...] = ("json",)  # of task messages; json is always read
     publish_timeout: Seconds = 5.0  # how long delay() waits for a broker that is down
-    message_max_bytes: Count = 16 * _MEBIBYTE
+    message_max_bytes: Count = 16 * _MEBIBYTE  # of a body, compressed or expanded
+    message_max_depth: Count = 64  # maps and lists within each other
+    message_max_headers: Count = 64
 
     # Running.
     task_acks_late: bool = True
@@ -101,12 +107,21 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
     @property
     def message_limits(self) -> Limits:
         """What messages may be like, for :func:`decode_call`."""
-        return Limits(max_bytes=self.message_max_bytes)
+        known = self.__dict__.get("limits")
+        if known is None:
+            known = self.__dict__["limits"] = Limits(
+                max_bytes=self.message_max_bytes,
+                max_depth=self.message_max_depth,
+                max_headers=self.message_max_headers,
+                accept=LIMITS.accept | {CONTENT_TYPES.get(n, n) for n in self.accept_content},
+            )
+        limits: Limits = known
+        return limits
 
     @property
     def result_limits(self) -> Limits:
         """What results may be like, for :func:`decode_result`."""
-        return Limits(max_bytes=self.result_max_bytes)
+        return Limits(max_bytes=self.result_max_bytes, max_depth=self.message_max_depth)
 
     def as_dict(self) -> dict[str, Any]:
         """All settings by name."""
@@ -145,6 +160,7 @@ def _put(settings: Settings, values: Mapping[str, Any]) -> None:
     for name in values:
         msgspec.Struct.__setattr__(settings, name, getattr(checked, name))
     settings.__dict__["revision"] = settings.revision + 1
+    settings.__dict__.pop("limits", None)
 
 
 def _checked(values: dict[str, Any]) -> Settings:

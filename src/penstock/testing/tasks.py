@@ -20,10 +20,9 @@ from penstock.tasks.outcome import (
     Outcome,
     Rejected,
     Report,
-    Retrying,
+    followed,
     record,
     report,
-    retry_message,
 )
 from penstock.tasks.run import run_call
 from penstock.tasks.task import Task
@@ -140,6 +139,7 @@ class Box:
         )
         reporter = _Reporter(lease, store=self.store, ttl=self.app.conf.result_expires)
         outcome = run_call(self.app, call, delivery=delivery, reporter=reporter)
+        outcome, following = followed(outcome, call, lease.message, settings=self.app.conf)
         written = report(
             outcome,
             call,
@@ -148,21 +148,24 @@ class Box:
             now=self.clock.wall(),
             ignore_result=self.app.tasks[call.task].ignores_result(call),
         )
-        return written.outcome, self._settlement(lease, call, written)
+        return written.outcome, self._settlement(lease, call, written, following)
 
     def _triage(self) -> Triage:
         return Triage(
             tasks=dict.fromkeys(self.app.tasks, TaskPolicy()),
             clock=self.clock,
             result_ttl=self.app.conf.result_expires,
+            limits=self.app.conf.message_limits,
         )
 
-    def _settlement(self, lease: Lease, call: Call, written: Report) -> Settlement:
+    def _settlement(
+        self, lease: Lease, call: Call, written: Report, following: Message | None
+    ) -> Settlement:
         ttl = self.app.conf.result_expires
         kept = record(written, call, key=lease.message.key, attempt=lease.attempt, ttl=ttl)
+        if following is not None:
+            return Again(lease, following, following.ready_at, kept)
         match written.outcome:
-            case Retrying() as outcome:
-                return Again(lease, retry_message(outcome, lease.message), outcome.at, kept)
             case Rejected(requeue=True):
                 return Again(lease, lease.message)
             case Rejected(reason=reason):

@@ -10,8 +10,10 @@ from __future__ import annotations
 import binascii
 import datetime as dt
 import json
+import sys
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -19,18 +21,35 @@ import msgspec
 
 from penstock.errors import DecodeError, EncodeError
 
-__all__ = ["LIMITS", "Limits", "dumps", "loads"]
+__all__ = ["CONTENT_TYPES", "JSON", "LIMITS", "Limits", "dumps", "loads", "unsized"]
+
+JSON = "application/json"
+# What a body may be, by the names that `accept_content` has for them; all but JSON must be asked
+# for. Results, events and remote control are JSON and nothing else.
+CONTENT_TYPES = {
+    "json": JSON,
+    "pickle": "application/x-python-serialize",
+    "msgpack": "application/x-msgpack",
+}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How large a thing may be that is read from the wire or written to it."""
+    """What a thing may be like that is read from the wire or written to it."""
 
     max_bytes: int = 16 * 1024 * 1024  # of one message or result, compressed or not
     max_depth: int = 64  # maps and lists within each other
     max_headers: int = 64
+    accept: frozenset[str] = frozenset({JSON})  # content types of bodies
 
 
 LIMITS = Limits()
+
+
+@lru_cache(maxsize=8)
+def unsized(limits: Limits) -> Limits:
+    """The same for who checks sizes himself, to name the setting that says how large."""
+    return msgspec.structs.replace(limits, max_bytes=sys.maxsize)
+
 
 # In this order: a datetime is a date as well.
 _WRITERS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (

@@ -14,7 +14,7 @@ from penstock.wire.call import Name
 from penstock.wire.codec import LIMITS, Limits, dumps, loads
 from penstock.wire.names import is_name
 from penstock.wire.plain import plain_header
-from penstock.wire.task import read_header, readable_id
+from penstock.wire.task import outer_header, readable_id
 
 __all__ = ["pack", "read_envelope", "unpack"]
 
@@ -22,6 +22,11 @@ __all__ = ["pack", "read_envelope", "unpack"]
 _ELSEWHERE = frozenset({
     "body_encoding", "content_encoding", "content_type", "delivery_tag", "priority",
 })  # fmt: skip
+
+
+# A body may be as long as the app allows, which is asked where it is read; in base64 it takes a
+# third more. This is Redis' own limit for one value.
+_ENVELOPE = msgspec.structs.replace(LIMITS, max_bytes=512 * 1024 * 1024)
 
 
 def pack(
@@ -60,7 +65,7 @@ def pack(
             "body_encoding": "base64",
             "delivery_tag": message.key if delivery_tag is None else delivery_tag,
         },
-    })  # fmt: skip
+    }, limits=_ENVELOPE)  # fmt: skip
 
 
 class _Where(msgspec.Struct):
@@ -98,7 +103,7 @@ def _pack_plain(message: Message, headers: bytes, routing_key: str, tag: str) ->
         raise EncodeError(f"a name that UTF-8 cannot write: {error}") from error
 
 
-def unpack(data: bytes | str, *, queue: str, limits: Limits = LIMITS) -> Message:
+def unpack(data: bytes | str, *, queue: str, limits: Limits = _ENVELOPE) -> Message:
     """The message in an envelope; raises DecodeError. One without delivery tag gets a new key.
 
     A message whose envelope can be read but whose task cannot is given out too: what reads its
@@ -192,7 +197,7 @@ def read_envelope(envelope: Any, *, queue: str) -> Message:
 def _with_header(message: Message) -> Message:
     """The message with the id and moments that its header tells, as far as they can be read."""
     try:
-        header = read_header(message)
+        header = outer_header(message)
     except DecodeError:
         return msgspec.structs.replace(message, id=readable_id(message) or message.key)
     return msgspec.structs.replace(

@@ -110,6 +110,11 @@ def _extension(doc: ResultDocument) -> dict[str, Any]:
 
 def decode_result(data: bytes | str, *, limits: Limits = LIMITS) -> ResultDocument:
     """The document in JSON text; raises DecodeError."""
+    if data[:1] == b"\x80":  # so a pickle begins, and no JSON
+        raise DecodeError(
+            "it seems to be a pickle, and results are read as JSON alone: let the workers that "
+            "write them use the json serializer (result_serializer)"
+        )
     document = loads(data, limits=limits)
     if not isinstance(document, dict):
         raise DecodeError(f"a result document is a map, not {type(document).__name__}")

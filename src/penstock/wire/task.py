@@ -6,6 +6,7 @@ without touching the body.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import msgspec
 from penstock.errors import DecodeError, EncodeError
 from penstock.message import Message, new_id
 from penstock.wire.arguments import encode_arguments, shown
-from penstock.wire.body import check_format, read_body
+from penstock.wire.body import check_format, is_json, read_body
 from penstock.wire.call import Call, Embed, Header, OldHeader
 from penstock.wire.codec import LIMITS, Limits, dumps
 from penstock.wire.names import MAX_NAME, is_name, is_utf8
@@ -27,6 +28,7 @@ __all__ = [
     "Header",
     "decode_call",
     "encode_call",
+    "outer_header",
     "read_header",
     "readable_id",
 ]
@@ -133,12 +135,28 @@ def read_header(message: Message, *, limits: Limits = LIMITS) -> Header:
     """
     plain = plain_header(message.headers, limits)
     if plain is not None:
-        check_format(message)
+        check_format(message, limits)
         return plain
     if "task" not in message.headers:
         return _read_old(message, limits)[0]
-    check_format(message)
+    check_format(message, limits)
     return _header(message.headers, limits)
+
+
+def outer_header(message: Message) -> Header:
+    """The same for a broker, which must know ids and moments whatever the body is like.
+
+    What the app accepts is asked where the message is run. Raises DecodeError.
+    """
+    plain = plain_header(message.headers, LIMITS)
+    if plain is not None:
+        return plain
+    if "task" not in message.headers:
+        return _read_old(message, LIMITS)[0]
+    return _header(message.headers, _ANY_HEADERS)
+
+
+_ANY_HEADERS = msgspec.structs.replace(LIMITS, max_headers=sys.maxsize)
 
 
 def decode_call(message: Message, *, limits: Limits = LIMITS) -> Call:
@@ -155,6 +173,8 @@ def decode_call(message: Message, *, limits: Limits = LIMITS) -> Call:
 def _arguments(message: Message, limits: Limits) -> tuple[list[Any], dict[str, Any], Any]:
     """Arguments, keyword arguments and what follows, as the body says them."""
     body = read_body(message, limits)
+    if isinstance(body, tuple):  # as a pickle has it
+        body = [list(part) if isinstance(part, tuple) else part for part in body]
     if not isinstance(body, list) or len(body) != 3:  # noqa: PLR2004
         raise DecodeError("its body is no list of arguments, keyword arguments and what follows")
     args, kwargs, embed = body
@@ -265,7 +285,16 @@ def _own(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_old(message: Message, limits: Limits) -> tuple[Header, dict[str, Any]]:
-    """Header and body of protocol 1: one map holds everything, the headers hold nothing."""
+    """Header and body of protocol 1: one map holds everything, the headers hold nothing.
+
+    Who wants the header alone gets here, too, and must not unpickle: JSON only, whatever the app
+    accepts.
+    """
+    if not is_json(message):
+        raise DecodeError(
+            "it is no task: its headers name none, and for one of protocol 1 its body is no JSON: "
+            "let its sender use protocol 2"
+        )
     body = read_body(message, limits)
     if not isinstance(body, dict) or "task" not in body:
         raise DecodeError("it is no task: neither its headers nor its body name one")

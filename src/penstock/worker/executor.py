@@ -17,9 +17,9 @@ from penstock.tasks.frame import Delivery, running
 from penstock.tasks.outcome import (
     Outcome,
     Rejected,
-    Retrying,
+    Report,
+    followed,
     report,
-    retry_message,
     state_document,
 )
 from penstock.tasks.run import Guard, arun_call, run_call
@@ -31,6 +31,7 @@ from penstock.worker.story import tell_end
 if TYPE_CHECKING:
     from concurrent.futures import Executor as ThreadPool
 
+    from penstock.message import Message
     from penstock.tasks.app import App
     from penstock.tasks.run import Minder, Runner
 
@@ -147,6 +148,7 @@ class Executor:
             os._exit(1)  # a fork that the task made and did not end: it answers for nobody
         reach("ran")
         task = self.app.tasks[call.task]
+        outcome, following = followed(outcome, call, hand.message, settings=self.app.conf)
         written = report(
             outcome,
             call,
@@ -155,22 +157,20 @@ class Executor:
             now=self._clock.wall(),
             ignore_result=task.ignores_result(call),
         )
-        reply = self._reply(hand, written.outcome, written.state, written.document)
+        reply = _reply(hand, written, following)
         self._outlet.send(reply)  # first the answer, then the story
         reach("replied")
         tell_end(call, written.outcome)
 
-    def _reply(
-        self, hand: Hand, outcome: Outcome, state: str, document: bytes | None
-    ) -> FromExecutor:
-        match outcome:
-            case Retrying():
-                message = retry_message(outcome, hand.message)
-                return Retried(hand.tag, message, document, outcome.runtime)
-            case Rejected(reason=reason, requeue=requeue):
-                return protocol.Rejected(hand.tag, reason, requeue, document, outcome.runtime)
-            case _:
-                return Finished(hand.tag, state, document, outcome.runtime)
+
+def _reply(hand: Hand, written: Report, following: Message | None) -> FromExecutor:
+    outcome, document = written.outcome, written.document
+    if following is not None:
+        return Retried(hand.tag, following, document, outcome.runtime)
+    if isinstance(outcome, Rejected):
+        reason, requeue = outcome.reason, outcome.requeue
+        return protocol.Rejected(hand.tag, reason, requeue, document, outcome.runtime)
+    return Finished(hand.tag, written.state, document, outcome.runtime)
 
 
 _NOTHING_FOLLOWS = Call(task="-", id="-").embed  # the default, one object for all

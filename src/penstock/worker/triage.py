@@ -14,6 +14,7 @@ from penstock.errors import (
     WorkerLostError,
 )
 from penstock.message import Dead, Done, Lease, Message, Record, Settlement
+from penstock.wire.codec import LIMITS, Limits
 from penstock.wire.result import ResultDocument, encode_result, exception_document
 from penstock.wire.task import Header, read_header, readable_id
 from penstock.worker.past import Past
@@ -31,13 +32,14 @@ class Triage:
     tasks: Mapping[str, TaskPolicy]
     clock: Clock
     result_ttl: float | None
+    limits: Limits = LIMITS
     revoked_here: Container[str] = frozenset()  # ids that this worker was told not to begin
 
     def sort(self, lease: Lease) -> tuple[Header, TaskPolicy] | Settlement:
         """The header and policy to run it by, or how it ends without a run."""
         message = lease.message
         try:
-            header = read_header(message)
+            header = read_header(message, limits=self.limits)
         except DecodeError as error:
             return self.unreadable(lease, error)
         if lease.revoked or header.id in self.revoked_here:

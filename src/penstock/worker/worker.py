@@ -24,6 +24,7 @@ from penstock.crashpoints import play, reach
 from penstock.errors import ConfigError, NameTaken, Unavailable, Uncertain
 from penstock.results.registry import open_store
 from penstock.tasks.loader import load_app
+from penstock.tasks.settings import Settings
 from penstock.url import Url
 from penstock.worker.banner import banner
 from penstock.worker.channel import ExecutorChannel
@@ -253,7 +254,11 @@ class _Desk:
         )
         self._tasks = dict(self._manifest.tasks)
         triage = Triage(
-            tasks=self._tasks, clock=clock, result_ttl=ttl, revoked_here=self._front.revoked
+            tasks=self._tasks,
+            clock=clock,
+            result_ttl=ttl,
+            limits=Settings.of(self._manifest.settings).message_limits,
+            revoked_here=self._front.revoked,
         )
         self.intake = Intake(
             custody=self.custody,

@@ -18,7 +18,7 @@ import msgspec
 from penstock.errors import DecodeError
 from penstock.tasks.settings import Settings
 from penstock.url import Url
-from penstock.wire.task import read_header
+from penstock.wire.task import outer_header
 from penstock.wire.times import write_moment
 from penstock.worker.control.shown import Shown, request_info
 
@@ -103,7 +103,7 @@ def _scheduled_in(queue: str, site: Site) -> Iterator[dict[str, Any]]:
     for message in site.broker.peek(queue, _MOST_LOOKED_AT):
         if message.ready_at > now:
             try:
-                header = read_header(message)
+                header = outer_header(message)
             except DecodeError:  # whoever claims it says what is wrong with it
                 continue
             shown = Shown(message=message, header=header, worker=site.name)
