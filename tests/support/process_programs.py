@@ -9,7 +9,11 @@ import threading
 from contextlib import suppress
 
 from penstock.errors import ShutDown
+from penstock.queues import places
 from penstock.queues.process import ProcessQueue
+
+if "TEST_SHARED_MEMORY" in os.environ:  # where nobody else sweeps
+    places._SHARED_MEMORY = os.environ["TEST_SHARED_MEMORY"]
 
 
 def add_one(inbox, outbox):

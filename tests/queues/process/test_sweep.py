@@ -2,13 +2,26 @@
 
 import os
 import signal
+import tempfile
 
 import pytest
 
+from penstock.queues import places
 from penstock.queues.places import private_folder
 from process_queues import program, started_program, until
 
 LARGE = 5_000_000
+
+
+@pytest.fixture(autouse=True)
+def folder_of_its_own(monkeypatch):
+    """Whoever makes a queue sweeps: also another test that runs at the same time."""
+    with tempfile.TemporaryDirectory(dir=places._SHARED_MEMORY) as folder:
+        monkeypatch.setattr(places, "_SHARED_MEMORY", folder)
+        monkeypatch.setenv("TEST_SHARED_MEMORY", folder)  # for process_programs.py
+        places._folder_of.cache_clear()
+        yield
+        places._folder_of.cache_clear()
 
 
 def left(key):

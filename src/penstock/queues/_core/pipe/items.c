@@ -111,12 +111,25 @@ static int message_pickle(struct message *message, PyObject *item)
     return 0;
 }
 
+/* A small tree of built-in values, or anything else. */
+static int message_tree(struct message *message, PyObject *item)
+{
+    uint8_t written[PLAIN_LARGEST];
+    size_t size = plain_write(item, written);
+    if (PyErr_Occurred()) return -1;
+    if (!size) return message_pickle(message, item);
+    message->plain = PyMem_Malloc(size);
+    if (!message->plain) return PyErr_NoMemory(), -1;
+    memcpy(message->plain, written, size);
+    return one_part(message, ITEM_PLAIN, message->plain, size);
+}
+
 /* The item may be a bytearray, which nobody may resize while it is sent. */
 int message_item(struct message *message, PyObject *item)
 {
     *message = (struct message){0};
     if (!item_flat(item, &message->flat)) {
-        if (!message_pickle(message, item)) return 0;
+        if (!message_tree(message, item)) return 0;
         message_release(message);
         return -1;
     }
@@ -139,6 +152,7 @@ void message_release(struct message *message)
 {
     if (message->view.obj) PyBuffer_Release(&message->view);
     pickling_release(&message->pickled);
+    PyMem_Free(message->plain);
     PyMem_Free(message->parts);
     PyMem_Free(message->pieces);
     Py_CLEAR(message->owner);
@@ -195,6 +209,7 @@ PyObject *item_small(uint8_t kind, const uint8_t *data, uint32_t size)
     case ITEM_TEXT1:
     case ITEM_TEXT2:
     case ITEM_TEXT4: return text_of(kind, data, size);
+    case ITEM_PLAIN: return plain_read(data, size);
     case ITEM_RAW:
     case ITEM_PICKLE: return loaded(PyBytes_FromStringAndSize((const char *)data, size), NULL);
     default: return item_damaged();
@@ -220,6 +235,8 @@ PyObject *item_large(uint8_t kind, PyObject *room, PyObject *buffers)
     case ITEM_TEXT2:
     case ITEM_TEXT4:
         return text_of(kind, PyBytes_AS_STRING(room), (uint64_t)PyBytes_GET_SIZE(room));
+    case ITEM_PLAIN:
+        return plain_read((uint8_t *)PyBytes_AS_STRING(room), (size_t)PyBytes_GET_SIZE(room));
     case ITEM_RAW:
     case ITEM_PICKLE: return pickling_load(room, buffers);
     default: return item_damaged();

@@ -36,6 +36,7 @@ struct message {
     PyObject *owner;
     Py_buffer view;
     struct pickled pickled;
+    uint8_t *plain;
 };
 
 /* True when the item is one of the exact built-in types. The bytes stay where they are only as

@@ -27,7 +27,7 @@
 #define PIPE_MAGIC UINT64_C(0x6b636f74736e6570) /* "penstock" */
 
 enum {
-    PIPE_LAYOUT = 1,
+    PIPE_LAYOUT = 2, /* also when the forms of items change */
     PIPE_LINE = 64, /* bytes that two cores hand each other at once */
 };
 

@@ -186,34 +186,34 @@ PyObject *end_send_bytes(BY_NAME)
 
 /* --- many ------------------------------------------------------------------------------------ */
 
-/* Messages of a batch. Those that need pickling are pickled first, so that an item that cannot be
+/* Messages of a batch. Those that are no plain bytes are written first, so that an item that cannot be
  * pickled leaves the pipe untouched; the others are read where they are, when it is their turn. */
 struct batch {
     PyObject *items; /* a tuple: nobody changes it meanwhile */
-    struct message **pickled;
+    struct message **written;
     Py_ssize_t count, at;
     uint64_t tail; /* written, and not yet committed */
 };
 
 static void batch_release(struct batch *batch)
 {
-    for (Py_ssize_t i = 0; batch->pickled && i < batch->count; i++)
-        if (batch->pickled[i]) {
-            message_release(batch->pickled[i]);
-            PyMem_Free(batch->pickled[i]);
+    for (Py_ssize_t i = 0; batch->written && i < batch->count; i++)
+        if (batch->written[i]) {
+            message_release(batch->written[i]);
+            PyMem_Free(batch->written[i]);
         }
-    PyMem_Free(batch->pickled);
+    PyMem_Free(batch->written);
     Py_XDECREF(batch->items);
 }
 
-static int batch_pickle(struct batch *batch, Py_ssize_t i)
+static int batch_prepare(struct batch *batch, Py_ssize_t i)
 {
     struct flat flat;
     if (item_flat(PyTuple_GET_ITEM(batch->items, i), &flat)) return 0;
     struct message *message = PyMem_Malloc(sizeof *message);
     if (!message) return PyErr_NoMemory(), -1;
     if (message_item(message, PyTuple_GET_ITEM(batch->items, i))) return PyMem_Free(message), -1;
-    batch->pickled[i] = message;
+    batch->written[i] = message;
     return 0;
 }
 
@@ -222,18 +222,18 @@ static int batch_open(struct batch *batch, PyObject *items)
     *batch = (struct batch){.items = PySequence_Tuple(items)};
     if (!batch->items) return -1;
     batch->count = PyTuple_GET_SIZE(batch->items);
-    batch->pickled = PyMem_Calloc((size_t)batch->count + 1, sizeof *batch->pickled);
-    if (!batch->pickled) return PyErr_NoMemory(), -1;
+    batch->written = PyMem_Calloc((size_t)batch->count + 1, sizeof *batch->written);
+    if (!batch->written) return PyErr_NoMemory(), -1;
     for (Py_ssize_t i = 0; i < batch->count; i++)
-        if (batch_pickle(batch, i)) return -1;
+        if (batch_prepare(batch, i)) return -1;
     return 0;
 }
 
 static bool batch_flat(struct batch *batch, struct flat *flat)
 {
-    struct message *message = batch->pickled[batch->at];
+    struct message *message = batch->written[batch->at];
     if (!message) return item_flat(PyTuple_GET_ITEM(batch->items, batch->at), flat);
-    flat->kind = ITEM_PICKLE;
+    flat->kind = message->part.kind;
     flat->data = message->piece.data;
     flat->size = message->piece.size;
     return message->parts == NULL;
@@ -254,11 +254,11 @@ static void batch_write(struct batch *batch, struct side *side)
 
 static int batch_one(struct batch *batch, End *end)
 {
-    struct message message = {0}, *pickled = batch->pickled[batch->at];
+    struct message message = {0}, *written = batch->written[batch->at];
     PyObject *item = PyTuple_GET_ITEM(batch->items, batch->at);
-    if (!pickled && message_item(&message, item)) return side_unlock(&end->outward), -1;
-    int failed = push_locked(end, pickled ? &pickled->out : &message.out);
-    if (!pickled) message_release(&message);
+    if (!written && message_item(&message, item)) return side_unlock(&end->outward), -1;
+    int failed = push_locked(end, written ? &written->out : &message.out);
+    if (!written) message_release(&message);
     batch->at += !failed;
     return failed;
 }

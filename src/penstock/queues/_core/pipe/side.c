@@ -173,11 +173,19 @@ static enum outcome look_around(struct side *side, uint64_t from, int64_t deadli
     return passed(deadline) ? SIDE_LATE : SIDE_REACHED;
 }
 
-/* Asleep on the bell's word. SIDE_LATE when the time is over. */
+/* An end that was closed has said so. */
+static bool told_to_look(struct side *side)
+{
+    return side->gone || atomic_load(&side->rings->word) & BELL_LOOK;
+}
+
+/* Asleep on the bell's word. An end that leaves says so before it changes the word: what it did
+ * before the wish is seen here, what it does after keeps the sleep from beginning. SIDE_LATE when the time is over. */
 static enum outcome doze(struct side *side, uint64_t from, int64_t until)
 {
     uint32_t word = bell_wish_sleep(side->waits, from);
     if (side_reached(side, from)) return SIDE_REACHED;
+    if (told_to_look(side) && side_hung_up(side)) return look_around(side, from, until);
     side->slept++;
     int result = futex_sleep(&side->waits->word, word, until);
     if (side_reached(side, from)) return SIDE_REACHED;
@@ -245,12 +253,6 @@ static enum outcome spin_or_sleep(struct side *side, uint64_t from, int64_t dead
 bool side_glimpse(struct side *side, uint64_t from)
 {
     return elsewhere(side) && spin(side, from, clock_now() + GLIMPSE);
-}
-
-/* An end that was closed has said so. */
-static bool told_to_look(struct side *side)
-{
-    return side->gone || atomic_load(&side->rings->word) & BELL_LOOK;
 }
 
 enum outcome side_wait(struct side *side, uint64_t from, int64_t deadline)

@@ -189,9 +189,48 @@ static PyObject *read_sequence(struct reading *from, enum tag tag, uint16_t coun
     return made;
 }
 
+/* Short text that was read before, most often the same keys again and again: finding one costs less
+ * than to make and hash it anew. Strings cannot change, so that sharing one shows nowhere. */
+#define KEY_LONGEST 24
+static PyObject *known_keys[128];
+
+static unsigned place_of(const uint8_t *data, size_t size)
+{
+    uint64_t mixed = size;
+    for (size_t i = 0; i < size; i++) mixed = (mixed ^ data[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    return (unsigned)(mixed >> 57);
+}
+
+static int is_text(PyObject *known, const uint8_t *data, size_t size)
+{
+    return known && (size_t)PyUnicode_GET_LENGTH(known) == size &&
+           !memcmp(PyUnicode_1BYTE_DATA(known), data, size);
+}
+
+static PyObject *known_text(const uint8_t *data, size_t size)
+{
+    PyObject **known = &known_keys[place_of(data, size)];
+    if (is_text(*known, data, size)) return Py_NewRef(*known);
+    PyObject *made = PyUnicode_FromKindAndData(1, data, (Py_ssize_t)size);
+    if (made) Py_XSETREF(*known, Py_NewRef(made));
+    return made;
+}
+
+/* A scalar: hashing it runs no code. */
+static PyObject *read_key(struct reading *from)
+{
+    uint16_t size;
+    const uint8_t *data = from->at + 1 + sizeof size;
+    if (data > from->end || *from->at != TEXT1) return read_item(from, 0);
+    memcpy(&size, from->at + 1, sizeof size);
+    if (size > KEY_LONGEST || size > from->end - data) return read_item(from, 0);
+    from->at = data + size;
+    return known_text(data, size);
+}
+
 static int read_entry(struct reading *from, PyObject *dict, int depth)
 {
-    PyObject *key = read_item(from, 0); /* a scalar: hashing it runs no code */
+    PyObject *key = read_key(from);
     PyObject *value = key ? read_item(from, depth) : NULL;
     int failed = !value || PyDict_SetItem(dict, key, value);
     Py_XDECREF(key);
