@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from penstock.cli.screen import show_json, to_json
+from penstock.cli.screen import say, show_json, to_json
 from penstock.cli.source import Source
 from penstock.control.methods import Method
 from penstock.errors import ConfigError
+from penstock.plain_text import one_line
 
 __all__ = ["Whom", "ask", "methods_help", "whom_options"]
 
@@ -115,17 +116,17 @@ def _is_error(answer: Any) -> bool:
 
 def _show(worker: str, answer: Any) -> None:
     if _is_error(answer):
-        click.echo(f"{worker}: error: {answer['error']}")
+        say(one_line(f"{worker}: error: {answer['error']}"))
     elif isinstance(answer, dict) and set(answer) == {"ok"}:
         head, _, rest = str(answer["ok"]).partition("\n")
-        click.echo(f"{worker}: {head}" + (f"\n{rest}" if rest else ""))
+        say(one_line(f"{worker}: {head}") + (f"\n{rest}" if rest else ""))
     elif not answer:
-        click.echo(f"{worker}: nothing")
+        say(one_line(f"{worker}: nothing"))
     elif isinstance(answer, list):
-        click.echo(f"{worker}:")
+        say(one_line(f"{worker}:"))
         for one in answer:
-            click.echo(f"  {one if isinstance(one, str) else to_json(one)}")
+            say(one_line(f"  {one if isinstance(one, str) else to_json(one)}"))
     else:
-        click.echo(f"{worker}:")
+        say(one_line(f"{worker}:"))
         text = msgspec.json.format(to_json(answer), indent=2)
-        click.echo("\n".join(f"  {line}" for line in text.splitlines()))
+        say("\n".join(f"  {line}" for line in text.splitlines()))

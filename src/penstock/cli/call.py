@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from penstock.cli.outcome import tell
-from penstock.cli.screen import json_option, to_json
+from penstock.cli.screen import json_option, say, to_json
 from penstock.cli.source import Source, pass_source, with_source
 from penstock.errors import ConfigError, ResultTimeout
+from penstock.plain_text import one_line
 
 if TYPE_CHECKING:
     from penstock.tasks.app import App
@@ -118,7 +119,7 @@ def call(
     except TypeError as error:  # the app knows the task, and these are not its arguments
         raise ConfigError(str(error)) from error
     if not wait and timeout is None:
-        click.echo(to_json({"id": sent.id}) if as_json else sent.id)
+        say(to_json({"id": sent.id}) if as_json else one_line(sent.id))
         return 0
     with suppress(ResultTimeout):  # said below, with the state it is in
         sent.get(timeout=timeout, propagate=False)
@@ -131,6 +132,5 @@ def _hint(app: App, source: Source, name: str) -> None:
         return
     near = difflib.get_close_matches(name, app.tasks, n=1)
     question = f"; did you mean {near[0]}?" if near else ""
-    click.echo(
-        f"Note: {source.spec} has no task {name!r}{question} It is sent all the same.", err=True
-    )
+    text = f"Note: {source.spec} has no task {name!r}{question} It is sent all the same."
+    say(one_line(text), err=True)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.screen import json_option, show_json, show_table, when
+from penstock.cli.screen import json_option, say, show_json, show_table, when
 from penstock.cli.source import Source, pass_source, with_source
 from penstock.errors import ConfigError
+from penstock.plain_text import one_line
 
 if TYPE_CHECKING:
     from penstock.brokers.base import Broker
@@ -73,7 +74,7 @@ def show(source: Source, key: str, as_json: bool) -> None:
     headers = facts.pop("headers")
     facts["dead_at"] = when(letter.dead_at)
     for name, value in [*facts.items(), *((f"  {n}", v) for n, v in headers.items())]:
-        click.echo(f"{name + ':':<16} {value}")
+        say(one_line(f"{name + ':':<16} {value}"))
 
 
 @dead.command(
@@ -99,7 +100,7 @@ def replay(
         show_json([{"id": m.id, "key": m.key, "queue": m.queue} for m in messages])
         return
     for message in messages:
-        click.echo(f"{message.id} is in {message.queue} again")
+        say(one_line(f"{message.id} is in {message.queue} again"))
 
 
 @dead.command(

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from penstock.cli.commands import CommandTable
+from penstock.cli.screen import say
 from penstock.cli.source import with_source
 from penstock.errors import PenstockError
 
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(text: str) -> int:
-    click.echo(f"Error: {text}", err=True)
+    say(f"Error: {text}", err=True)
     return _WRONG_USE
 
 

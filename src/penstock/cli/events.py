@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from penstock.cli.screen import json_option, to_json, when
+from penstock.cli.screen import json_option, say, to_json, when
 from penstock.cli.source import Source, pass_source, with_source
+from penstock.plain_text import one_line
 
 __all__ = ["events"]
 
@@ -35,11 +36,11 @@ def events(source: Source, timeout: float | None, as_json: bool) -> None:
     from penstock.control.watching import events as heard
 
     for event in heard(source.open().broker, timeout=timeout):
-        click.echo(to_json(event) if as_json else _line(event))
+        say(to_json(event) if as_json else _line(event))
 
 
 def _line(event: dict[str, Any]) -> str:
     rest = " ".join(f"{k}={v}" for k, v in event.items() if k not in _AROUND and v is not None)
     told_at = event.get("timestamp")
     at = when(told_at) if isinstance(told_at, int | float) else "-"
-    return f"{at} {event.get('hostname')} {event['type']} {rest}".replace("\n", "\\n").rstrip()
+    return one_line(f"{at} {event.get('hostname')} {event['type']} {rest}".rstrip())

@@ -6,9 +6,7 @@ import enum
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from penstock.cli.screen import show_json, to_json
+from penstock.cli.screen import say, show_json, to_json
 
 if TYPE_CHECKING:
     from penstock.tasks.result import AsyncResult
@@ -31,11 +29,11 @@ def tell(result: AsyncResult[Any], *, json: bool, trace: bool = False) -> int:
     if json:
         show_json(_facts(result, state, ending))
     elif trace and result.traceback:
-        click.echo(result.traceback.rstrip())
+        say(result.traceback.rstrip())
     elif ending is Ending.SUCCESS:
-        click.echo(_shown(result.result))
+        say(_shown(result.result))
     else:
-        click.echo(_reason(result, state, ending), err=True)
+        say(_reason(result, state, ending), err=True)
     return ending
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.screen import json_option, show_json
+from penstock.cli.screen import json_option, say, show_json
 from penstock.cli.source import Source, pass_source, with_source
 
 __all__ = ["purge"]
@@ -36,4 +36,4 @@ def purge(source: Source, queues: tuple[str, ...], force: bool, as_json: bool) -
         show_json(dropped)
         return
     for name, count in dropped.items():
-        click.echo(f"{name}: {count} dropped")
+        say(f"{name}: {count} dropped")

@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-__all__ = ["age", "json_option", "show_json", "show_table", "to_json", "when"]
+from penstock.plain_text import escaped_json, many_lines, one_line
+
+__all__ = ["age", "json_option", "say", "show_json", "show_table", "to_json", "when"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,14 +22,19 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print text, without what a terminal would obey; what is of one line goes by ``one_line``."""
+    click.echo(many_lines(text), err=err)
+
+
 def to_json(value: Any) -> str:
     """A value as JSON on one line; what has no form there as its ``repr``."""
-    return msgspec.json.encode(value, enc_hook=repr).decode()
+    return escaped_json(msgspec.json.encode(value, enc_hook=repr).decode())
 
 
 def show_json(value: Any) -> None:
     """Print a value as indented JSON."""
-    click.echo(msgspec.json.format(to_json(value), indent=2))
+    say(msgspec.json.format(to_json(value), indent=2))
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -44,7 +51,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
             name.removeprefix(">"), justify="right" if right else "left", overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("-" if cell is None else one_line(str(cell))) for cell in row))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     console.print(table)
 

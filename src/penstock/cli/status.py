@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from penstock.cli.screen import age, json_option, show_json, show_table
+from penstock.cli.screen import age, json_option, say, show_json, show_table
 from penstock.cli.source import Source, pass_source, with_source
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _local(name: str, probe: str, *, as_json: bool) -> int:
         show_table(columns, map(_row, found))
     else:
         wanted = f" called {name}" if name else ""
-        click.echo(f"No worker{wanted} of this user answers on this machine.", err=True)
+        say(f"No worker{wanted} of this user answers on this machine.", err=True)
     return 0 if found and all(getattr(health, probe) for health in found) else 1
 
 

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.errors import ConfigError
+from penstock.plain_text import many_lines, one_line
+from penstock.tasks.traces import traceback_text
 
 __all__ = ["LOG", "configure", "name_process", "name_tasks"]
 
 LOG = logging.getLogger("penstock.worker")
+_INDENT = "  "
 _FORMAT = "[%(asctime)s: %(levelname)s/{process}] %(message)s"
 
 
@@ -33,7 +36,23 @@ def configure(level: str) -> None:
 def name_process(name: str) -> None:
     """Sign penstock's log lines of this process with that name."""
     for handler in logging.getLogger("penstock").handlers:
-        handler.setFormatter(logging.Formatter(_FORMAT.format(process=name)))
+        handler.setFormatter(_PlainFormatter(_FORMAT.format(process=name)))
+
+
+class _PlainFormatter(logging.Formatter):
+    """One record, one line, whatever its words hold; a traceback follows on lines of its own.
+
+    Those are indented, so that no text within one can pass for a line of the log.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record, self.datefmt)
+        line = one_line(self.formatMessage(record))
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return line
+        return f"{line}\n{many_lines(traceback_text(error).rstrip(), _INDENT)}"
 
 
 def name_tasks(current: Callable[[], tuple[str, str] | None]) -> None:

@@ -21,8 +21,9 @@ def tell_end(call: Call, outcome: Outcome) -> None:
                 runtime, shown = outcome.runtime, _shown(outcome.value)
                 LOG.info("Task %s[%s] succeeded in %.4fs: %s", call.task, call.id, runtime, shown)
         case Failed():
-            error, trace = outcome.error, outcome.traceback or ""
-            LOG.error("Task %s[%s] raised: %s\n%s", call.task, call.id, _shown(error), trace)
+            error = outcome.error
+            trace = error if outcome.traceback else None
+            LOG.error("Task %s[%s] raised: %s", call.task, call.id, _shown(error), exc_info=trace)
         case Retrying():
             LOG.info("Task %s[%s] retry: %s", call.task, call.id, _shown(outcome.error))
         case Ignored():

@@ -22,6 +22,7 @@ from penstock.brokers.registry import open_broker
 from penstock.clock import SYSTEM_CLOCK
 from penstock.crashpoints import play, reach
 from penstock.errors import ConfigError, NameTaken, Unavailable, Uncertain
+from penstock.plain_text import many_lines
 from penstock.results.registry import open_store
 from penstock.tasks.loader import load_app
 from penstock.tasks.settings import Settings
@@ -89,7 +90,8 @@ def _run_reloading(options: WorkerOptions, stop: StopSignals) -> int:
         try:
             return _run(options, stop)
         except ConfigError as error:
-            LOG.error("%s", error)
+            for line in str(error).splitlines():
+                LOG.error("%s", line)
             LOG.warning("Waiting for a change.")
             select.select([stop], [], [])
             return _WRONG_USE
@@ -380,7 +382,7 @@ def _show(plan: WorkerPlan, manifest: Manifest, broker: Broker) -> None:
         tasks=manifest.tasks,
         kept=broker.durability(),
     )
-    print(text, flush=True)  # noqa: T201 - the start screen goes to standard output
+    print(many_lines(text), flush=True)  # noqa: T201 - the start screen goes to standard output
 
 
 def _start_again() -> int:

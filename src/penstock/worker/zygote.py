@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from penstock.crashpoints import play, reach
 from penstock.errors import PenstockError
+from penstock.worker.log import LOG
 from penstock.worker.processes import (
     die_with_parent,
     ignore_stop_signals,
@@ -70,8 +71,8 @@ def run_zygote(
             code = 0
     except (BrokenPipeError, ConnectionResetError):
         code = 0  # the supervisor is gone: so are we
-    except BaseException:  # noqa: BLE001 - a forked process must not unwind into its parent's code
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - a forked process must not unwind into its parent's code
+        LOG.critical("The process that forks executors ends", exc_info=error)
     finally:
         os._exit(code)
 
@@ -159,8 +160,8 @@ class Zygote:
             self._control.close()
             self._execute(self._app, tasks, replies, worker)
             code = 0
-        except BaseException:  # noqa: BLE001 - a forked process must not unwind into its parent's code
-            traceback.print_exc()
+        except BaseException as error:  # noqa: BLE001 - a forked process must not unwind into its parent's code
+            LOG.critical("This executor ends", exc_info=error)
         finally:
             os._exit(code)
 
