@@ -8,8 +8,7 @@ back (a lease that ended, a delay that is due) waits in lists of ours beside Cel
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import chain, zip_longest
 from typing import Any, ClassVar
@@ -17,34 +16,31 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 
 from penstock.brokers import redis_raw as raws
-from penstock.brokers.base import Capabilities, WorkerEntry
-from penstock.brokers.redis_holders import HEARTBEAT, Holder, Me
-from penstock.brokers.redis_looking import RedisLooking, script
-from penstock.brokers.redis_promise import ASKED, allowed, promise
+from penstock.brokers.base import Capabilities
+from penstock.brokers.redis_company import RedisCompany
+from penstock.brokers.redis_holders import Me
+from penstock.brokers.redis_looking import script
+from penstock.brokers.redis_promise import promise
 from penstock.brokers.redis_talk import RedisTalk
-from penstock.brokers.redis_unacked import EVERY, KEPT, restored
 from penstock.clock import SYSTEM_CLOCK, Clock
-from penstock.engines.processes import Fate
 from penstock.engines.redis import RedisServer
 from penstock.engines.redis_batch import Batch, Pending
 from penstock.engines.redis_records import as_words
-from penstock.errors import BrokerError, ConfigError, NameTaken, Unavailable, Uncertain
+from penstock.errors import BrokerError, Unavailable, Uncertain
 from penstock.message import Again, Dead, Lease, Message, Record, Settlement
-from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive, drive
+from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive
 from penstock.url import Url
 
 __all__ = ["RedisBroker"]
 
 _CLAIM, _SETTLE = script("claim"), script("settle", record=True)
-_EXTEND, _TEND, _UNCLAIM = map(script, ("extend", "tend", "unclaim"))
-_ENROL, _ANNOUNCE, _LEAVE, _RESTORE = map(script, ("enrol", "announce", "leave", "restore"))
+_EXTEND, _UNCLAIM = script("extend"), script("unclaim")
 
 _PUSHES = 500  # messages in one command, and settlements in one script
 _LONGEST_WAIT = 30.0  # seconds: look again after so long, should anything be lost
-_NEWS_KEPT = 1_000
 
 
-class RedisBroker(RedisLooking):
+class RedisBroker(RedisCompany):
     """Custody on a server that Celery's processes may share."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -55,14 +51,10 @@ class RedisBroker(RedisLooking):
     )
 
     def __init__(self, *, engine: RedisServer, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.engine = engine
-        self._clock = clock
+        super().__init__(engine=engine, clock=clock)
         engine.greeting = (script("greet"), engine.prefix, self._now)
-        self._me = Me(clock)
         self._bound: set[str] = set()  # queues whose bindings this object has written
-        self._heard = str(int(time.time() * 1e6))  # news are numbered by the microsecond
         self._store: Any = None
-        self._unacked_at = 0.0  # when to look at what Celery's workers hold
 
     @classmethod
     def from_url(cls, url: Url, *, clock: Clock = SYSTEM_CLOCK) -> RedisBroker:
@@ -81,11 +73,6 @@ class RedisBroker(RedisLooking):
         finally:
             self.engine.close()
 
-    def _withdraw(self, me: Me) -> None:
-        self._do(_TEND, "", "", 0, me.id)
-        while me.name is not None and self._do(_LEAVE, me.id):
-            pass
-
     def describe(self) -> str:
         return str(self.engine.url)
 
@@ -102,19 +89,9 @@ class RedisBroker(RedisLooking):
     def durability(self) -> str:
         return promise(self._settings())
 
-    def _settings(self) -> dict[str, str] | None:
-        """What the server's configuration says of what it keeps; None where it does not tell."""
-        settings: dict[str, str] = {}
-        try:
-            for name in ASKED:
-                found = self._call("CONFIG", "GET", name)
-                if found:
-                    settings[name] = found[1].decode()
-        except (ConfigError, BrokerError) as error:
-            if isinstance(error, Unavailable | Uncertain):
-                raise
-            return None
-        return settings
+    @cached_property
+    def talk(self) -> RedisTalk:
+        return RedisTalk(self)
 
     def listen(self, queues: Sequence[str]) -> Listener:
         listener: Listener = self.engine.execute(Listen(self._bells(queues)))
@@ -128,11 +105,6 @@ class RedisBroker(RedisLooking):
             for step in raws.STEPS
         ]
         return (*lists, f"key:{self._own('news')}")
-
-    def _holder(self) -> Me:
-        if not self._me.current:
-            self._me = Me(self._clock)
-        return self._me
 
     # --- publishing ----------------------------------------------------------------------
 
@@ -369,116 +341,6 @@ class RedisBroker(RedisLooking):
 
     def _record_words(self, record: Record | None) -> tuple[Any, ...]:
         return _NO_RECORD if record is None else as_words(record, self._clock.wall())
-
-    # --- upkeep --------------------------------------------------------------------------
-
-    def _tend(self) -> Plan[float | None]:
-        me = self._holder()
-        found = yield Exchange(
-            "holders", lambda batch: batch.call("HGETALL", self._own("holders")), writes=False
-        )
-        now = self._clock.wall()
-        others = self._read_holders(found)
-        gone = [x.id for x in others if x.id != me.id and x.fate(me.process, now) is Fate.DEAD]
-
-        def tend(batch: Batch) -> Pending:
-            said = me.said() if me.name and me.is_silent else ""
-            return self._script(batch, _TEND, me.id, said, 1, *gone)
-
-        due = yield Exchange("tend", tend)
-        if me.name and self._clock.monotonic() >= self._unacked_at:
-            self._unacked_at = self._clock.monotonic() + EVERY
-            yield from self._restore()
-        wait = float(due) if due else None
-        return wait if not me.name else min(HEARTBEAT, HEARTBEAT if wait is None else wait)
-
-    def _restore(self) -> Plan[None]:
-        """Give back what Celery's workers have held for too long."""
-        kept = float(self.engine.url.options.get("visibility_timeout", KEPT))
-        late = self._clock.wall() - kept
-        tags = yield Exchange(
-            "unacked",
-            lambda batch: batch.call(
-                "ZRANGEBYSCORE", self._key("unacked_index"), "-inf", late, "LIMIT", 0, _PUSHES
-            ),
-            writes=False,
-        )
-        if not tags:
-            return
-        held = yield Exchange(
-            "unacked", lambda batch: batch.call("HMGET", self._key("unacked"), *tags), writes=False
-        )
-        words: list[Any] = []
-        for tag, said in zip(tags, held, strict=True):
-            back = None if said is None else restored(said)
-            if back is not None:
-                words += (tag, *back)
-        yield self._running("restore", _RESTORE, words)
-
-    # --- revoking, announcing, enrolling -------------------------------------------------
-
-    def revoke(self, ids: Sequence[str], ttl: float) -> None:
-        until = repr(self._clock.wall() + ttl)
-        for start in range(0, len(ids), _PUSHES):
-            words = [word for task_id in ids[start : start + _PUSHES] for word in (until, task_id)]
-            self._call("ZADD", self._own("revoked"), *words)
-
-    def announce(self, payload: bytes) -> None:
-        self._do(_ANNOUNCE, payload, _NEWS_KEPT)
-
-    def announced(self) -> list[bytes]:
-        if not self.engine.was_changed(self._own("news")):
-            return []
-        news = self._call("ZRANGEBYSCORE", self._own("news"), f"({self._heard}", "+inf")
-        told = [entry.partition(b" ") for entry in news]
-        if told:
-            self._heard = told[-1][0].decode()
-        return [payload for _, _, payload in told]
-
-    @cached_property
-    def talk(self) -> RedisTalk:
-        return RedisTalk(self)
-
-    def enrol(self, name: str, info: Mapping[str, Any]) -> None:
-        url = self.engine.url
-        eviction = url.options.get("allow_eviction", "") not in {"", "0", "no", "false"}
-        allowed(self._settings(), where=str(url), eviction=eviction)
-        me = self._holder()
-        me.name, me.info, me.since = name, dict(info), self._clock.wall()
-        dead = ""
-        while True:
-            owner = self._do(_ENROL, name, me.id, me.said(), dead)
-            if not owner:
-                return
-            holder = self._known_holder(owner.decode())
-            if holder is not None and holder.fate(me.process, self._clock.wall()) is not Fate.DEAD:
-                me.name = None
-                process = holder.process
-                raise NameTaken(
-                    f"a live worker is called {name} already (process {process.pid} on "
-                    f"{process.host}); stop it, or choose another name"
-                )
-            dead = owner.decode()
-            self._do(_TEND, "", "", 1, dead)
-
-    def _known_holder(self, holder: str) -> Holder | None:
-        return next((x for x in self._holders() if x.id == holder), None)
-
-    def _holders(self) -> list[Holder]:
-        return self._read_holders(self._call("HGETALL", self._own("holders")))
-
-    def workers(self) -> list[WorkerEntry]:
-        me, now = self._holder(), self._clock.wall()
-        return [x.entry(me.process, now) for x in self._holders() if x.name is not None]
-
-    def neighbours(self) -> list[int]:
-        mine, now = self._holder().process, self._clock.wall()
-        there = [x for x in self._holders() if x.process.host == mine.host]
-        alive = [x for x in there if x.fate(mine, now) is Fate.ALIVE]
-        return sorted({x.process.pid for x in alive} - {mine.pid})
-
-    def tend(self) -> float | None:
-        return drive(self._tend(), self.engine)
 
     def __repr__(self) -> str:
         return f"RedisBroker({str(self.engine.url)!r})"
