@@ -6,10 +6,12 @@ import socket
 import subprocess
 import time
 import urllib.request
+from functools import partial
 
 import pytest
 
 from interop.fleet import Fleet
+from interop.places import OnRabbit, OnRedis
 from programs import Program
 from servers import RedisServer, free_port
 from workers import wait_for
@@ -22,10 +24,15 @@ METHODS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
+@pytest.fixture(scope="module", params=["Redis", "RabbitMQ"])
+def fleet(request, tmp_path_factory):
     """A worker of each kind that tells what its tasks do, each with a queue of its own."""
-    with RedisServer() as server, Fleet(server, tmp_path_factory.mktemp("control")) as fleet:
+    place = OnRedis
+    if request.param == "RabbitMQ":
+        rabbit = request.getfixturevalue("rabbit_server")
+        place = partial(OnRabbit, rabbit)
+    folder = tmp_path_factory.mktemp("control")
+    with RedisServer() as server, Fleet(server, folder, place=place) as fleet:
         for kind, name in (("penstock", "ours"), ("celery", "theirs")):
             fleet.worker(kind, name=name, queues=[name], concurrency=1, options=["-E"], ready=False)
         for worker in fleet.workers:
@@ -77,16 +84,18 @@ def test_both_kinds_answer_either_client_in_one_shape(celery, penstock, method):
         assert like(answers[OURS], answers[THEIRS])
 
 
-def test_statistics_have_what_celerys_tools_show(celery):
+def test_statistics_have_what_celerys_tools_show(celery, fleet):
     stats = celery("inspect", "stats", destination=[OURS])[OURS]
     assert stats["pool"]["max-concurrency"] == len(stats["pool"]["processes"]) == 1
-    assert (stats["broker"]["transport"], stats["broker"]["virtual_host"]) == ("redis", "5")
+    place = fleet.place
+    told = (stats["broker"]["transport"], stats["broker"]["virtual_host"])
+    assert told == (place.TRANSPORT, place.VHOST)
     assert stats["rusage"]["maxrss"] > 0
 
 
 def test_no_answer_shows_the_password(celery, fleet):
     shown = repr([celery("inspect", method, destination=[OURS]) for method in METHODS])
-    assert fleet.server.PASSWORD not in shown
+    assert fleet.place.password not in shown
     assert "open" not in shown
 
 
@@ -107,11 +116,14 @@ def test_what_runs_and_what_waits_is_seen(fleet, asking, name):
     assert (state, known["id"]) == ("active", running)
     gate.open()
     assert client("outcome", running)[0] == "SUCCESS"
+    if not fleet.place.SHOWS_DELAYED:
+        assert ask("scheduled") == []
+        return
     later = client("send", "moment", countdown=300, queue=name)
     (found,) = wait_for(lambda: ask("scheduled"), what="a task that waits for its time")
     assert found["request"]["id"] == later
     client("control", "revoke", later)
-    fleet.server.cli("DEL", name, db=5)
+    fleet.place.drop(name)
 
 
 def test_celerys_command_line(fleet):
@@ -127,10 +139,13 @@ def test_celerys_command_line(fleet):
 
 
 def test_penstocks_command_line(fleet):
-    answers = json.loads(command(fleet, "penstock", "inspect", "ping", "--json", "-t", "20"))
+    both = ("-d", f"{OURS},{THEIRS}", "-t", "20")
+    answers = json.loads(command(fleet, "penstock", "inspect", *both, "ping", "--json"))
     assert answers == {OURS: {"ok": "pong"}, THEIRS: {"ok": "pong"}}
+    shown = command(fleet, "penstock", "status").splitlines()
+    assert any(line.split() and line.split()[0] == OURS for line in shown)
     text = command(
-        fleet, "penstock", "control", "-t", "20", "time_limit", "interop_tasks.add", "50", "60"
+        fleet, "penstock", "control", *both, "time_limit", "interop_tasks.add", "50", "60"
     )
     assert text.splitlines() == [
         f"{OURS}: time limits set successfully", f"{THEIRS}: time limits set successfully",
@@ -145,7 +160,10 @@ def test_what_workers_cannot_do_both_say_in_the_same_words(penstock):
         ("pool_restart", {}),
         ("autoscale", {"max": 1, "min": 1}),
     ):
-        replies = penstock("control", "broadcast", method, arguments, reply=True, timeout=5.0)
+        replies = penstock(
+            "control", "broadcast", method, arguments,
+            destination=[OURS, THEIRS], reply=True, timeout=10.0,
+        )  # fmt: skip
         answers = {worker: answer for reply in replies for worker, answer in reply.items()}
         assert answers[OURS] == answers[THEIRS]
         assert set(answers[OURS]) == {"error"}

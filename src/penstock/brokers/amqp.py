@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ from penstock.brokers.amqp_moves import (
     shifting,
 )
 from penstock.brokers.amqp_queues import back_of
+from penstock.brokers.amqp_talk import AmqpTalk
 from penstock.brokers.amqp_wire import Counts
 from penstock.brokers.base import Broker, Capabilities
 from penstock.clock import SYSTEM_CLOCK, Clock
@@ -94,6 +96,10 @@ class AmqpBroker(AmqpListening):
 
     def describe(self) -> str:
         return str(self.engine.url)
+
+    @cached_property
+    def talk(self) -> AmqpTalk:
+        return AmqpTalk(self.engine)
 
     # --- publishing ----------------------------------------------------------------------
 

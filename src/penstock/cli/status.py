@@ -12,9 +12,12 @@ from penstock.cli.screen import age, json_option, say, show_json, show_table
 from penstock.cli.source import Source, pass_source, with_source
 
 if TYPE_CHECKING:
+    from penstock.brokers.base import Broker
     from penstock.worker.probe import Health
 
 __all__ = ["status"]
+
+_TO_ANSWER = 2.0  # seconds
 
 _EXAMPLES = """\b
 Examples:
@@ -48,7 +51,10 @@ def status(source: Source, local: str | None, probe: str, as_json: bool) -> int:
     """List the workers on this broker. Exit code 1 when none is alive."""
     if local is not None:
         return _local(local, probe, as_json=as_json)
-    workers = source.open().broker.workers()
+    broker = source.open().broker
+    if not broker.capabilities.lists_workers:
+        return _by_answers(broker, as_json=as_json)
+    workers = broker.workers()
     if as_json:
         show_json([msgspec.to_builtins(worker) for worker in workers])
     elif workers:
@@ -60,6 +66,21 @@ def status(source: Source, local: str | None, probe: str, as_json: bool) -> int:
     else:
         click.echo("No worker is on this broker.", err=True)
     return 0 if any(worker.alive for worker in workers) else 1
+
+
+def _by_answers(broker: Broker, *, as_json: bool) -> int:
+    """Of a broker that does not know its workers: those that answer, Celery's among them."""
+    from penstock.control.asking import ask
+    from penstock.wire.control import Request
+
+    names = sorted(ask(broker.talk, Request(method="ping"), timeout=_TO_ANSWER))
+    if as_json:
+        show_json([{"name": name, "alive": True} for name in names])
+    elif names:
+        show_table(["name", "alive"], [(name, "yes") for name in names])
+    else:
+        click.echo(f"No worker has answered within {_TO_ANSWER:g} s.", err=True)
+    return 0 if names else 1
 
 
 def _local(name: str, probe: str, *, as_json: bool) -> int:

@@ -22,7 +22,7 @@ def events(broker: Broker, *, timeout: float | None = None) -> Iterator[dict[str
     Raises ConfigError on a broker that carries none.
     """
     if not (broker.capabilities.broadcasts and broker.talk.events):
-        raise ConfigError("workers tell no events on this broker: they do on Redis")
+        raise ConfigError("workers tell no events on this broker: they do on Redis and RabbitMQ")
     deadline = None if timeout is None else time.monotonic() + timeout
     with closing(broker.talk.watch()) as ear:
         while deadline is None or time.monotonic() < deadline:

@@ -1,7 +1,8 @@
 """A RabbitMQ server as an engine: exchanges are carried out by the threads that own connections.
 
 There are two connections. A server that runs out of memory stops reading from those that publish;
-so what claims and acknowledges must never publish, or nothing could be finished any more.
+so what claims and acknowledges must never publish, or nothing could be finished any more. A third
+hears what is said to whoever listens, once somebody does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from penstock.engines.amqp_ears import Ears
 from penstock.engines.amqp_errors import code_of, refused, said
 from penstock.engines.amqp_line import Line
 from penstock.engines.amqp_live import Live
@@ -40,12 +42,14 @@ class AmqpServer:
         self.heartbeat = number(url, "heartbeat", HEARTBEAT)
         self._out = Line(self._connected, name="out", heartbeat=self.heartbeat)
         self._custody = Line(self._connected, name="custody", heartbeat=self.heartbeat, lost=lost)
+        self.ears = Ears(self._connected, heartbeat=self.heartbeat)
         _engines.add(self)
 
     def start_afresh_in_child(self) -> None:
         """A forked child has connections and threads of its own."""
         self._out.start_afresh()
         self._custody.start_afresh()
+        self.ears.start_afresh()
 
     # --- exchanges ---------------------------------------------------------------------------
 
@@ -81,6 +85,7 @@ class AmqpServer:
 
     def close(self) -> None:
         """Give connections and threads up; they are made again when needed."""
+        self.ears.close()
         self._out.close()
         self._custody.close()
 

@@ -1,4 +1,4 @@
-"""Workers and clients of both kinds on one Redis, as processes of their own."""
+"""Workers and clients of both kinds at one place, as processes of their own."""
 
 import contextlib
 import itertools
@@ -12,17 +12,16 @@ from pathlib import Path
 import redis
 
 import celery_env
+from interop.places import QUEUES, STEPS, OnRedis
 from interop.programs.interop_words import read, write
 from programs import Program, start
 from servers import absent
 from workers import wait_for
 
-__all__ = ["Client", "Fleet", "Worker"]
+__all__ = ["STEPS", "Client", "Fleet", "Worker"]
 
 PROGRAMS = Path(__file__).parent / "programs"
-QUEUES = ("celery", "second")
-STEPS = ("", "\x06\x163", "\x06\x166", "\x06\x169")  # of priority, in the names of Celery's lists
-BROKER, BACKEND = 5, 6  # numbers of the databases
+BACKEND = 6  # number of the database
 SECONDS_TO_START = 30.0
 SECONDS_TO_ANSWER = 40.0
 
@@ -30,15 +29,23 @@ SECONDS_TO_ANSWER = 40.0
 class Fleet:
     """One Redis, flushed, with a folder for gates and journal; workers are started as asked for.
 
-    ``results`` is the URL of another result store than that Redis. ``version`` is Celery's.
+    ``place`` makes where messages go; they go to that Redis without it. ``results`` is the URL of
+    another result store than that Redis. ``version`` is Celery's.
     ``settings`` are the apps' on both sides, ``own_settings`` those of one kind alone:
     ``{"celery": {...}}``.
     """
 
     def __init__(
-        self, server, folder, *, version="5.7", settings=None, own_settings=None, results=None
+        self,
+        server,
+        folder,
+        *,
+        place=OnRedis,
+        version="5.7",
+        settings=None,
+        own_settings=None,
+        results=None,
     ):
-        self.server = server
         self.server = server
         self.results = results or server.url(BACKEND)
         self.folder = Path(folder)
@@ -50,9 +57,7 @@ class Fleet:
         self._numbers = itertools.count(1)
         server.ensure()
         server.flush()
-        self.broker = redis.Redis.from_url(
-            server.url(BROKER), decode_responses=True, encoding_errors="replace"
-        )
+        self.place = place(server) if place is OnRedis else place()
         self.backend = redis.Redis.from_url(server.url(BACKEND), decode_responses=True)
 
     # --- processes -----------------------------------------------------------------------
@@ -99,7 +104,7 @@ class Fleet:
         return kept | {
             "PYTHONPATH": os.pathsep.join(path),
             "PYTHONUNBUFFERED": "1",
-            "INTEROP_BROKER": self.server.url(BROKER),
+            "INTEROP_BROKER": self.place.url,
             "INTEROP_BACKEND": self.results,
             "INTEROP_FOLDER": str(self.folder),
             "INTEROP_WHO": who,
@@ -111,7 +116,7 @@ class Fleet:
             client.close()
         for worker in self.workers:
             worker.kill()
-        self.broker.close()
+        self.place.close()
         self.backend.close()
 
     def __enter__(self):
@@ -119,6 +124,11 @@ class Fleet:
 
     def __exit__(self, *_):
         self.close()
+
+    @property
+    def broker(self):
+        """A client of the Redis that carries the messages."""
+        return self.place.client
 
     # --- what anybody can see ------------------------------------------------------------
 
@@ -140,14 +150,8 @@ class Fleet:
         return None if text is None else (json.loads(text), self.backend.ttl(key))
 
     def waiting(self):
-        """Messages in Celery's lists, and deliveries that Celery workers hold."""
-        lists = [queue + step for queue in QUEUES for step in STEPS]
-        with self.broker.pipeline(transaction=False) as pipeline:
-            for name in lists:
-                pipeline.llen(name)
-            pipeline.hlen("unacked")
-            pipeline.zcard("unacked_index")
-            return sum(pipeline.execute())
+        """Messages that wait, and deliveries that workers hold."""
+        return self.place.waiting()
 
     def await_drained(self):
         """Wait until nothing is left where Celery keeps messages."""

@@ -70,8 +70,11 @@ def reserved(site: Site, **_: Any) -> Answer:
 
 
 def scheduled(site: Site, **_: Any) -> Answer:
-    """What the broker keeps for its queues until its time: workers hold none of it."""
-    queues = list(site.loop.queues)
+    """What the broker keeps for its queues until its time: workers hold none of it.
+
+    Nothing from a broker that cannot show what it keeps.
+    """
+    queues = list(site.loop.queues) if site.broker.capabilities.peeks else []
     return lambda: [found for queue in queues for found in _scheduled_in(queue, site)]
 
 
