@@ -1,18 +1,21 @@
 """What is kept by the server while clients, messages or the server itself fail."""
 
 import asyncio
+import itertools
 import json
 import threading
 import time
 
 import pytest
 
+from penstock.brokers.redis import RedisBroker
 from penstock.brokers.registry import open_broker
 from penstock.clock import ManualClock
 from penstock.engines.redis import RedisServer as Engine
 from penstock.engines.redis_line import Line
 from penstock.errors import BrokerError, Unavailable, Uncertain
 from penstock.message import Again, Done, Message, Record, new_id
+from penstock.plan import drive
 from penstock.results.registry import open_store
 from penstock.wire.envelope import pack
 from penstock.wire.times import write_moment
@@ -99,6 +102,69 @@ def test_a_waiter_hears_of_a_result_after_a_restart(redis_server, redis_url):
     assert record.state == "SUCCESS"
     store.close()
     other.close()
+
+
+@pytest.fixture
+def beside_early(broker):
+    """A message that is ready, behind one that is early; both are claimed in one exchange."""
+    ready = message()
+    broker.publish([message(ready_at=time.time() + 60.0), ready])
+    return ready
+
+
+def fails(monkeypatch, name, error, after=0):
+    """The exchange of that name fails, once, after it succeeded so often."""
+    run, calls = Engine.execute, itertools.count()
+
+    def execute(engine, exchange):
+        if getattr(exchange, "name", "") == name and next(calls) == after:
+            raise error
+        return run(engine, exchange)
+
+    monkeypatch.setattr(Engine, "execute", execute)
+
+
+@pytest.mark.parametrize("error", [Unavailable("gone"), Uncertain("cut")])
+def test_what_a_claim_got_before_it_failed_to_put_off_the_next_one_gives(
+    broker, redis_server, beside_early, monkeypatch, error
+):
+    redis_server.cli("SCRIPT", "FLUSH")  # none is known to it, as after a restart
+    fails(monkeypatch, "settle", error)
+    with pytest.raises(type(error)):
+        broker.lease(["orders"], 2, 30.0)
+    (lease,) = broker.lease(["orders"], 2, 30.0)
+    assert (lease.message.id, lease.attempt, lease.deaths) == (beside_early.id, 1, 0)
+    assert broker.depth("orders") == 1
+
+
+@pytest.mark.parametrize("error", [Unavailable("gone"), Uncertain("cut")])
+def test_a_claim_that_fails_as_it_goes_on_gives_what_it_has(
+    broker, beside_early, monkeypatch, error
+):
+    fails(monkeypatch, "lease", error, after=1)
+    (lease,) = broker.lease(["orders"], 2, 30.0)
+    assert lease.message.id == beside_early.id
+
+
+def test_what_ran_out_while_a_claim_went_on_is_not_given_out(redis_url):
+    clock = ManualClock()
+    broker = RedisBroker(engine=Engine.at(redis_url), clock=clock)
+    broker.publish([message(ready_at=clock.wall() + 60.0), message()])
+    run, settled = broker.engine.execute, []
+
+    class Slow:
+        """Stands still behind the first settlement, longer than a lease lasts."""
+
+        def execute(self, command):
+            if settled == ["settle"]:
+                clock.advance(11.0)
+            settled.extend({getattr(command, "name", "")} & {"settle"})
+            return run(command)
+
+    (lease,) = drive(broker._lease(["orders"], 2, 10.0, 0.0), Slow())
+    assert settled == ["settle"]
+    assert (lease.attempt, lease.deaths) == (2, 1)
+    broker.close()
 
 
 def test_an_early_message_is_parked_by_whoever_meets_it(broker, redis_server):

@@ -221,27 +221,24 @@ class RedisBroker(RedisCompany):
             number = me.claims
             claims.append((me.id, number))
             doubtful = tuple(me.doubtful)
+            leases: list[Lease] | None = None
             try:
                 reply = yield self._claiming(
                     me, queues, limit - len(kept), ttl, claim=number, doubtful=doubtful
                 )
-            except (Uncertain, GeneratorExit) as error:  # what it got the next one gives back
-                me.doubtful.append(number)
+                me.doubtful = [other for other in me.doubtful if other not in doubtful]
+                ends, revoked, due, wrong, *found = reply
+                kept = [x for x in kept if x.until > float(ends) - ttl]  # held up, they ran out
+                leases = self._in_turn(found, float(ends))
+                ready = yield from self._ready(leases, any_revoked=bool(revoked))
+            except (Unavailable, Uncertain, GeneratorExit) as error:
+                if leases is not None or not isinstance(error, Unavailable):
+                    me.doubtful.append(number)  # what it got the next one gives back
                 if kept and not isinstance(error, GeneratorExit):
                     return kept, None
                 raise
-            me.doubtful = [other for other in me.doubtful if other not in doubtful]
-            ends, revoked, due, wrong, *found = reply
-            leases = self._in_turn(found, float(ends))
-            now = self._clock.wall()  # one moment for both: what is parked is not given out, too
-            early = [x for x in leases if x.message.ready_at > now]
-            leases = [x for x in leases if x.message.ready_at <= now]
-            if early:
-                yield from self._settling([_parking(x) for x in early])
-            if revoked and leases:
-                leases = yield from self._marked(leases)
-            kept += leases
-            if early and len(kept) < limit:
+            kept += ready
+            if len(ready) < len(leases) and len(kept) < limit:
                 continue
             leases = kept
             if wrong and not leases:
@@ -250,6 +247,15 @@ class RedisBroker(RedisCompany):
                     "queue of that name cannot be: rename either"
                 )
             return leases, float(due) if due else None
+
+    def _ready(self, leases: list[Lease], *, any_revoked: bool) -> Plan[list[Lease]]:
+        """Those that may run now; the others are put off."""
+        now = self._clock.wall()  # one moment for both: what is parked is not given out, too
+        early = [x for x in leases if x.message.ready_at > now]
+        ready = [x for x in leases if x.message.ready_at <= now] if early else leases
+        if early:
+            yield from self._settling([_parking(x) for x in early])
+        return (yield from self._marked(ready)) if any_revoked and ready else ready
 
     def _claiming(
         self,
@@ -266,7 +272,8 @@ class RedisBroker(RedisCompany):
         def run(batch: Batch) -> Pending:
             nonlocal repeated
             for other in doubtful:
-                self._script(batch, _UNCLAIM, me.id, other)
+                given_up = (self.engine.prefix, self._now, me.id, other)
+                batch.call("EVAL", _UNCLAIM.source, 0, *given_up)  # in full: it never has to wait
             said = me.said() if me.is_silent else ""
             words = (me.id, said, claim, repeated, limit, repr(float(ttl)), *queues)
             repeated = 1
