@@ -87,6 +87,7 @@ interop: $(VENV)/.test $(VENV)/.servers ## every pairing with real Celery proces
 simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make simulate SEEDS=1000
 	@$(BIN)/python -m penstock.testing.simulation --seeds $(SEEDS) --broker memory
 	@$(BIN)/python -m penstock.testing.simulation --seeds $(SEEDS) --broker sqlite
+	@$(BIN)/python tests/simulation/on_servers.py redis --seeds $(SEEDS)
 
 .PHONY: faults
 faults: $(VENV)/.test $(VENV)/.servers ## every crash point, queues under 1,000 SIGKILLs, a storm over each broker

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from click.testing import CliRunner
 
+from penstock.brokers.redis import RedisBroker
 from penstock.engines.memory_holdings import Holdings
 from penstock.testing.simulation.__main__ import main
+from servers import RedisServer
 
 
 def run(*arguments):
@@ -34,6 +38,22 @@ def test_a_failing_seed_says_how_to_replay_it(monkeypatch):
     assert "the last steps:" in done.stderr
     assert "-m penstock.testing.simulation --broker memory --seed 0" in done.stderr
     assert run("--seed", "0").exit_code == 1
+
+
+def test_a_server_must_be_named(redis_site):
+    assert "needs --url" in run("--broker", "redis").stderr
+    done = run("--broker", "redis", "--url", redis_site.url, "--seeds", "1")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("redis: 1 seeds in ")
+
+
+def test_the_way_to_a_replay_tells_no_password(redis_site, monkeypatch):
+    monkeypatch.setattr(RedisBroker, "_bells", lambda self, queues: ())
+    done = run("--broker", "redis", "--url", redis_site.url, "--seeds", "20")
+    assert done.exit_code == 1
+    assert "--broker redis --url 'unix://:" in done.stderr
+    assert RedisServer.PASSWORD not in done.output
+    assert quote(RedisServer.PASSWORD, safe="") not in done.output
 
 
 def test_an_unknown_broker_is_refused():

@@ -24,6 +24,11 @@ def test_the_same_seed_gives_the_same_history(make_site):
     assert first == second
 
 
+def test_so_it_does_on_a_server(redis_site):
+    first, second = (simulate(redis_site, 11).history.digest() for _ in range(2))
+    assert first == second
+
+
 def test_another_seed_gives_another_history():
     assert len({simulate(MemorySite, seed).history.digest() for seed in range(20)}) == 20
 

@@ -10,7 +10,7 @@ from penstock.testing.simulation import MemorySite, SqliteSite, simulate
 
 CHUNK = 20
 MEMORY = int(os.environ.get("PENSTOCK_SEEDS", "300"))
-SQLITE = max(40, MEMORY // 10)
+SQLITE = REDIS = max(40, MEMORY // 10)
 
 
 def chunks(count):
@@ -36,3 +36,8 @@ def test_memory(seeds):
 @pytest.mark.parametrize("seeds", chunks(SQLITE), ids=name)
 def test_sqlite(seeds):
     check(SqliteSite, "sqlite", seeds)
+
+
+@pytest.mark.parametrize("seeds", chunks(REDIS), ids=name)
+def test_redis(seeds, redis_site):
+    check(redis_site, "redis --url URL", seeds)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from penstock.testing.simulation.report import Report
 from penstock.testing.simulation.run import simulate
-from penstock.testing.simulation.site import MemorySite, Site, SqliteSite
+from penstock.testing.simulation.site import MemorySite, RedisSite, Site, SqliteSite
 from penstock.testing.simulation.violation import Violation
 
-__all__ = ["MemorySite", "Report", "Site", "SqliteSite", "Violation", "simulate"]
+__all__ = ["MemorySite", "RedisSite", "Report", "Site", "SqliteSite", "Violation", "simulate"]

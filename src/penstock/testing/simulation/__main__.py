@@ -8,9 +8,10 @@ from collections import Counter
 
 import click
 
-from penstock.testing.simulation import MemorySite, Report, SqliteSite, simulate
+from penstock.testing.simulation import MemorySite, RedisSite, Report, Site, SqliteSite, simulate
+from penstock.url import Url
 
-_SITES = {"memory": MemorySite, "sqlite": SqliteSite}
+_SITES: dict[str, type[Site]] = {"memory": MemorySite, "sqlite": SqliteSite, "redis": RedisSite}
 _EVERY = 100
 
 
@@ -19,29 +20,37 @@ _EVERY = 100
 @click.option("--start", default=0, show_default=True, help="The first of them.")
 @click.option("--seed", type=int, help="Run this one alone and show its history.")
 @click.option("--broker", type=click.Choice(list(_SITES)), default="memory", show_default=True)
-def main(seeds: int, start: int, seed: int | None, broker: str) -> None:
+@click.option("--url", help="Of the server: one to play with.")
+def main(seeds: int, start: int, seed: int | None, broker: str, url: str | None) -> None:
     """Exit code 1 when a promise was broken."""
+    site = _SITES[broker]
+    where = f"--broker {broker}"
+    if issubclass(site, RedisSite):
+        if url is None:
+            raise click.UsageError(f"--broker {broker} needs --url: a server to play with")
+        site = site.on(url)
+        where += f" --url '{Url.parse(url)}'"
     if seed is not None:
-        sys.exit(_replay(broker, seed))
-    sys.exit(_run(broker, range(start, start + seeds)))
+        sys.exit(_replay(site, seed))
+    sys.exit(_run(site, broker, where, range(start, start + seeds)))
 
 
-def _replay(broker: str, seed: int) -> int:
-    report = simulate(_SITES[broker], seed)
+def _replay(site: type[Site], seed: int) -> int:
+    report = simulate(site, seed)
     click.echo("\n".join(report.history.tail(len(report.history))))
     click.echo(f"history {report.history.digest()}")
     click.echo(report.explain(), err=report.failure is not None)
     return int(report.failure is not None)
 
 
-def _run(broker: str, seeds: range) -> int:
+def _run(site: type[Site], broker: str, where: str, seeds: range) -> int:
     total, failed, since = Counter[str](), 0, time.monotonic()
     for count, seed in enumerate(seeds, 1):
-        report = simulate(_SITES[broker], seed)
+        report = simulate(site, seed)
         _add(total, report)
         if report.failure is not None:
             failed += 1
-            click.echo(f"{report.explain()}\nreplay it: {_command(broker, seed)}\n", err=True)
+            click.echo(f"{report.explain()}\nreplay it: {_command(where, seed)}\n", err=True)
         if not count % _EVERY or count == len(seeds):
             click.echo(_line(broker, count, failed, total, time.monotonic() - since))
     return int(failed > 0)
@@ -58,8 +67,8 @@ def _line(broker: str, count: int, failed: int, total: Counter[str], seconds: fl
     )
 
 
-def _command(broker: str, seed: int) -> str:
-    return f"{sys.executable} -m penstock.testing.simulation --broker {broker} --seed {seed}"
+def _command(where: str, seed: int) -> str:
+    return f"{sys.executable} -m penstock.testing.simulation {where} --seed {seed}"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from penstock.clock import Clock
-from penstock.errors import BrokerError
+from penstock.errors import BrokerError, Uncertain
 from penstock.message import Again, Dead, Done, Lease, Message, Record, Settlement, new_id
 from penstock.testing.simulation import operations as ops
 from penstock.testing.simulation.ledger import Ledger
@@ -54,11 +54,11 @@ class Scene:
             Message(
                 id=task_id,
                 queue=rng.choice(QUEUES),
-                headers={"id": task_id, "retries": 0},
+                headers={"task": "simulated", "id": task_id, "retries": 0},
                 body=b"%d" % rng.randrange(1_000),
                 priority=rng.choice((0, 0, 0, 0, 5, 9)),
                 ready_at=wall + rng.uniform(1, 60) if rng.random() < 0.2 else 0.0,
-                expires_at=wall + rng.uniform(5, 60) if rng.random() < 0.1 else None,
+                expires_at=round(wall + rng.uniform(5, 60), 3) if rng.random() < 0.1 else None,
             )
         )
 
@@ -116,7 +116,10 @@ def _insist(scene: Scene, operation: ops.Operation) -> Generator[Any, Any, bool]
     for _ in range(_TRIES):
         try:
             yield operation
-        except BrokerError:  # refused or in doubt: all operations can be repeated
+        except BrokerError as error:  # refused or in doubt: most operations can be repeated
+            doubt = isinstance(error, Uncertain) and isinstance(operation, ops.Publish)
+            if doubt and not scene.ledger.can.repeatable:
+                return False
             yield ops.Sleep(scene.rng.uniform(0.1, 2))
         else:
             return True

@@ -39,6 +39,7 @@ class Call:
         "parked_since",
         "pause",
         "plan",
+        "round",
     )
 
     def __init__(self, actor: Actor, op: ops.Operation) -> None:
@@ -51,19 +52,27 @@ class Call:
         self.consumed: Instant | None = None  # the same, of an earlier exchange of this plan
         self.answered = False
         self.doomed = False  # the caller dies before it hears
+        self.round: Instant | None = None  # the first exchange of all, or since it waited
         self.pause = 0.0  # before the caller hears
         self.parked_since = -1
+
+    @property
+    def is_halfway(self) -> bool:
+        """True when it has done something since it began, or waited, and was not answered yet."""
+        return not self.answered and self.round is not None
 
     def since(self) -> Instant | None:
         """The earliest instant at which what it says may have been so."""
         if isinstance(self.op, ops.Tend | ops.Extend | ops.Look):  # they may look at once
             return self.began
+        if isinstance(self.op, ops.Claim | ops.Turn):  # it may have got something and gone on
+            return self.round or self.began
         return self.first or self.consumed
 
     def doubtful(self) -> Instant | None:
         """When it was carried out with a result that nobody saw, None if it was not."""
         if self.answered:
             return None
-        if self.first is None and not isinstance(self.op, ops.Claim):
-            return self.consumed
-        return self.first  # a claim that goes on after an exchange got nothing by that
+        if isinstance(self.op, ops.Claim):
+            return self.round
+        return self.first or self.consumed

@@ -93,8 +93,7 @@ class Ledger:
             case ops.Claim():
                 self._may_be_claimed(op.queues, first)
             case ops.Settle():
-                for settlement in op.settlements:
-                    self._may_be_settled(settlement, first)
+                self._may_be_all_settled(op, first)
             case ops.Turn():
                 self.may_have_done(op.settle, first)
                 self.may_have_done(op.claim, first)
@@ -102,6 +101,18 @@ class Ledger:
                 for record in op.records:
                     self.shelf.may_put(record)
             case _:  # a renewal only adds to what is certain; looking changes nothing
+                pass
+
+    def goes_on(self, op: ops.Operation, now: Instant, *, first: bool) -> None:
+        """After this exchange, its first or a later one, there is more to ask."""
+        match op:
+            case ops.Turn():
+                if first:
+                    self._may_be_all_settled(op.settle, now)
+                self._may_be_claimed(op.claim.queues, now)
+            case ops.Claim():  # it may have got something, and see whether there is more
+                self._may_be_claimed(op.queues, now)
+            case _:
                 pass
 
     def hangs(self, op: ops.Operation, now: Instant, gap: float) -> None:
@@ -127,6 +138,11 @@ class Ledger:
                 if pub.untouched and not pub.due:
                     self._lineup.join(pub)
 
+    def sending(self, op: ops.Publish, now: Instant) -> None:
+        """An exchange of it is carried out: some of them may be there before it is answered."""
+        for message in op.messages:
+            self._may_be_stored(message, now)
+
     def _may_be_stored(self, message: Message, first: Instant) -> None:
         pub = self.pubs[message.key]
         if pub.first_step is None:
@@ -139,7 +155,11 @@ class Ledger:
     ) -> None:
         if len(leases) > op.limit:
             raise Violation("limit", f"{len(leases)} leases where {op.limit} were asked for")
-        for lease in leases:
+        for place, lease in enumerate(leases):
+            if any(lease.message.key == other.message.key for other in leases[:place]):
+                raise Violation(
+                    "two holders", f"one claim gave {self.name(lease.message.key)} twice"
+                )
             self._leased(op, lease, first, now)
         if len(leases) < op.limit:
             what = f"a claim of {op.limit} gave {len(leases)}"
@@ -152,6 +172,8 @@ class Ledger:
             raise Violation("phantom", f"nobody published what was leased: {lease}")
         if lease.message.queue not in op.queues:
             raise Violation("queue", f"{pub.name} of {lease.message.queue} went to another queue")
+        if now.boot - first.boot >= op.ttl and pub.overtakes(lease):
+            return  # the claim was held up, and others had it since: its writes will be refused
         pub.leased(lease, op.ttl, first, now, complete=self._certain(pub))
         self._check_time(pub, now)
         self._check_revoked(pub, lease, first)
@@ -271,6 +293,10 @@ class Ledger:
             case Done():
                 pub.finish("done", now)
         self._lineup.leave(pub)
+
+    def _may_be_all_settled(self, op: ops.Settle, first: Instant) -> None:
+        for settlement in op.settlements:
+            self._may_be_settled(settlement, first)
 
     def _may_be_settled(self, settlement: Settlement, first: Instant) -> None:
         pub = self.pubs[settlement.lease.message.key]

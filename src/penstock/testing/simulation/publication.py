@@ -100,6 +100,10 @@ class Publication:
         """True when the latest lease may have run out by now."""
         return self.lease is not None and not self.valid(now)
 
+    def overtakes(self, lease: Lease) -> bool:
+        """True when that lease is heard of only after a later one of this publication."""
+        return lease.fence < self.fence
+
     # --- what a lease must be --------------------------------------------------------------
 
     def leased(

@@ -75,7 +75,9 @@ class _Run:
             records=self._records,
             revokes=can.revokes,
         )
-        weather = Weather.draw(self._rng, reboots=site.survives_reboot)
+        weather = Weather.draw(
+            self._rng, reboots=site.survives_reboot, jumps=site.survives_clock_jumps
+        )
         self.storm = Storm(
             rng=self._rng, clock=clock, weather=weather, ledger=self.ledger, history=self.history
         )
@@ -166,7 +168,8 @@ class _Run:
     def _count(self) -> None:
         """Compare depths, where nothing is in doubt."""
         expected = self.ledger.depths(QUEUES, self.storm.instant())
-        if expected is None or not (self.ledger.can.inspects and self.ledger.can.exact_depth):
+        counts = self.ledger.can.inspects and self.ledger.can.exact_depth
+        if expected is None or not counts or self.storm.is_halfway:
             return
         for queue, (least, most) in expected.items():
             depth = self._observer.broker.depth(queue)
@@ -185,8 +188,11 @@ class _Run:
         self.storm.later(1.0, self._look_for_the_end)
 
     def _is_empty(self) -> bool:
+        broker = self._observer.broker
         if self.ledger.can.inspects:
-            states = self._observer.broker.queues()
+            if self.ledger.can.exact_depth and any(map(broker.depth, QUEUES)):
+                return False  # to see that costs a server less than all there is to see
+            states = broker.queues()
             return not any(state.ready or state.delayed or state.leased for state in states)
         if self._leases_seen != self.ledger.leases:
             self._leases_seen, self._quiet_since = self.ledger.leases, self.storm.now

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from penstock.brokers.sqlite import SqliteBroker
     from penstock.results.sqlite import SqliteStore
 
-__all__ = ["MemorySite", "Site", "SqliteSite"]
+__all__ = ["MemorySite", "RedisSite", "Site", "SqliteSite"]
 
 
 class Site:
@@ -26,6 +26,9 @@ class Site:
 
     survives_reboot = False
     """True when messages outlive the machine's restart, and leases do not."""
+
+    survives_clock_jumps = True
+    """False when leases run by the wall clock of a server, which somebody has to keep right."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
@@ -100,3 +103,38 @@ class SqliteSite(Site):
     def close(self) -> None:
         self.reboot()
         shutil.rmtree(self._folder)
+
+
+class RedisSite(Site):
+    """The scripts as they are, on a real server that is told the simulation's time.
+
+    ``RedisSite.on(url)`` makes the class for one server; each seed has a prefix of its own.
+    """
+
+    survives_clock_jumps = False
+    url = ""
+
+    @classmethod
+    def on(cls, url: str) -> type[RedisSite]:
+        """The site on that server."""
+        return type("RedisSite", (cls,), {"url": url})
+
+    def __init__(self, clock: ManualClock) -> None:
+        from penstock.testing.simulation.redis_engine import SimulatedServer
+
+        super().__init__(clock)
+        self._engine = SimulatedServer(self.url)
+
+    def broker(self) -> PlannedBroker:
+        from penstock.brokers.redis import RedisBroker
+
+        return RedisBroker(engine=self._engine, clock=self.clock)
+
+    def store(self) -> PlannedStore:
+        from penstock.results.redis import RedisStore
+
+        return RedisStore(engine=self._engine, clock=self.clock)
+
+    def close(self) -> None:
+        self._engine.clean()
+        self._engine.close()

@@ -27,6 +27,7 @@ from penstock.testing.simulation.weather import CALM, Fault, Weather
 
 __all__ = ["Storm"]
 
+_UPKEEP = frozenset({"holders", "tend"})  # names of exchanges
 _LATENCY = 0.01  # seconds: the longest that an exchange or its reply takes when nothing is wrong
 
 
@@ -83,6 +84,12 @@ class Storm:
         """This step, by the broker's clock."""
         return Instant(self.step, self.epoch, self._clock.boot(), self._clock.wall())
 
+    @property
+    def is_halfway(self) -> bool:
+        """True while an operation has done something, and has more to do or to tell."""
+        calls = [actor.call for actor in self.actors if actor.call is not None]
+        return any(call.is_halfway for call in calls)
+
     def note(self, who: str, what: str) -> None:
         """Write it down."""
         self._history.note(self.now, who, what)
@@ -133,6 +140,7 @@ class Storm:
 
     def _feed(self, call: Call, resume: Callable[[], Command]) -> None:
         """Let a plan go on to its next command, or to its end."""
+        done = call.command
         try:
             call.command = resume()
         except StopIteration as stop:
@@ -140,6 +148,8 @@ class Storm:
         except BrokerError as error:
             self._failed(call, error)
         else:
+            if call.first is not None and not _is_upkeep(done) and not _is_wait(call.command):
+                self._ledger.goes_on(call.op, self.instant(), first=call.consumed is None)
             call.consumed, call.first = call.first or call.consumed, None
             if call.doomed:
                 self.crash(call.actor, "after an exchange")
@@ -180,6 +190,8 @@ class Storm:
         fault = None
         if isinstance(command, Exchange) and call.first is None:
             fault = self.weather.fault(self._rng)
+            if fault == "repeated" and not self._may_repeat(call.op):
+                fault = None
         if fault is None:
             reply = self._execute(call)
             self._feed(call, lambda: call.plan.send(reply))
@@ -187,12 +199,21 @@ class Storm:
             self.faults[fault] += 1
             self._go_wrong(call, fault)
 
+    def _may_repeat(self, op: ops.Operation) -> bool:
+        return self._ledger.can.repeatable or not isinstance(op, ops.Publish)
+
     def _execute(self, call: Call) -> Any:
         command = call.command
         assert command is not None
         self.step += 1
         if call.first is None and not isinstance(command, Listen):
             call.first = self.instant()
+        if isinstance(command, Listen):
+            call.round = None
+        elif call.round is None:
+            call.round = self.instant()
+        if isinstance(call.op, ops.Publish):
+            self._ledger.sending(call.op, self.instant())
         reply = call.actor.desk.broker.engine.execute(command)
         self._wake_parked()
         return reply
@@ -244,6 +265,7 @@ class Storm:
             self._feed(call, lambda: call.plan.send(True))
             return
         call.parked_since = self.step
+        call.round = None
         self._parked.append(call)
         if command.timeout is not None:
             self.later(max(0.0, command.timeout), self._time_out, call, command)
@@ -301,3 +323,12 @@ class Storm:
         for actor in self.actors[:]:
             self.crash(actor, why)
         self._parked.clear()
+
+
+def _is_upkeep(command: Command | None) -> bool:
+    """True for an exchange that comes before the first claim: nobody gets anything by it."""
+    return isinstance(command, Exchange) and command.name in _UPKEEP
+
+
+def _is_wait(command: Command | None) -> bool:
+    return isinstance(command, Listen | Wait)

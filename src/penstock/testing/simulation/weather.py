@@ -31,14 +31,14 @@ class Weather:
     reboots: int = 0
 
     @classmethod
-    def draw(cls, rng: Random, *, reboots: bool) -> Weather:
+    def draw(cls, rng: Random, *, reboots: bool, jumps: bool) -> Weather:
         """One run in four is calm; in the others, some kinds blow, each as hard as it likes."""
         if rng.random() < 0.25:
-            return cls(jumps=rng.choice((0, 0, 3)))
+            return cls(jumps=rng.choice((0, 0, 3)) * jumps)
         kinds = [fault for fault in _FAULTS if rng.random() < 0.6]
         return cls(
             rates=tuple((kind, rng.choice(_RATES)) for kind in kinds),
-            jumps=rng.choice((0, 2, 5)),
+            jumps=rng.choice((0, 2, 5)) * jumps,
             reboots=rng.choice((0, 0, 0, 1, 2)) if reboots else 0,
         )
 
