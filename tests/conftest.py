@@ -1,12 +1,17 @@
 """Servers for every test here: one of each kind for the whole run, empty for each test."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mariadb_server import MariadbServer
 from postgres_server import PostgresServer
 from rabbit_server import RabbitServer
 from servers import MemcachedServer, RedisServer
 from zookeeper_server import ZooKeeperServer
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

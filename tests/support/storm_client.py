@@ -23,6 +23,7 @@ AHEAD = 400  # tasks sent and not yet read
 GIVE_UP = float(os.environ.get("STORM_PATIENCE", "60"))  # seconds to wait for one result
 ENOUGH = 1  # results that did not come in time
 LONG = float(os.environ.get("STORM_LONG", "1"))  # seconds
+LATEST = float(os.environ.get("STORM_LATEST", "0.5"))  # countdown of a delayed task
 MANY = 20
 KINDS = {"plain": 85, "many": 3, "later": 4, "retry": 4, "fail": 4}
 
@@ -86,7 +87,7 @@ class Client:
                 self.told(name, phase, task_id)
             return
         (name,) = names
-        countdown = self.random.uniform(0.0, 0.5) if kind == "later" else None
+        countdown = self.random.uniform(0.0, LATEST) if kind == "later" else None
         wishes = {"poison": True} if kind == "poison" else {}
         if countdown is not None:
             wishes["due"] = time.time() + countdown
