@@ -57,4 +57,4 @@ def _one_row(batch: Any) -> None:
     from penstock.message import Message
 
     message = Message("it", "orders", {}, b"", key="same")
-    batch.rows(SQL.copy, copy_rows([message], 0.0))
+    batch.rows(SQL.copy, lambda: copy_rows([message], 0.0))

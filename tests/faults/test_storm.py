@@ -8,14 +8,17 @@ from storm_sites import SITES
 
 FAULTS = {"executor": 20, "worker": 3, "zygote": 2, "client": 1, "term": 1, "stop": 1}
 # Kills of servers and cuts of the line are in `make faults`; docs/faults.md says what they break.
+TASKS = {"zookeeper": 300}  # it is for low rates
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("broker", list(SITES))
 def test_every_promise_is_kept_under_faults(broker, tmp_path):
     rules = Rules(executor_rerun_p99=1.0, worker_rerun_p99=3.0, server_back_p99=5.0)
-    report = Storm(tmp_path, Plan(broker, 1_200, FAULTS, seed=7, rules=rules)).run()
+    report = Storm(
+        tmp_path, Plan(broker, TASKS.get(broker, 1_200), FAULTS, seed=7, rules=rules)
+    ).run()
     assert report.clean, "\n".join(report.lines())
     assert report.faults["executor"] == FAULTS["executor"]
     assert report.faults["worker"] == FAULTS["worker"]
-    assert report.counts["acknowledged"] > 600
+    assert report.counts["acknowledged"] > TASKS.get(broker, 1_200) / 2

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import psycopg
 import pytest
@@ -17,6 +18,7 @@ from penstock.message import Done, Message, Record, new_id
 from penstock.results.registry import open_store
 from penstock.tasks.publish import publish
 from postgres_server import PostgresServer
+from proxy import Proxy
 from workers import wait_for
 
 
@@ -203,6 +205,51 @@ def test_a_server_that_is_killed_in_the_middle_and_comes_back(postgres_server, p
     listener.close()
     assert len(broker.lease(["orders"], 5, 10.0)) == 2
     broker.close()
+
+
+def test_no_lease_ends_because_the_server_was_away(
+    broker, postgres_server, postgres_url, monkeypatch
+):
+    """Whoever comes back first would take what the others hold, and could not renew."""
+    broker.publish([message()])
+    (lease,) = broker.lease(["orders"], 1, 0.2)
+    postgres_server.kill()
+    time.sleep(0.3)  # the lease is over by the clock
+    postgres_server.start()
+    other = open_broker(postgres_url)
+    monkeypatch.setattr(PostgresBroker, "grace", 3_600.0)
+    assert other.lease(["orders"], 1, 10.0) == []
+    assert other.tend() > 3_000
+    (lease,) = broker.extend([lease], 0.1)
+    time.sleep(0.15)
+    assert other.lease(["orders"], 1, 10.0) == []
+    monkeypatch.setattr(PostgresBroker, "grace", 0.0)
+    (again,) = other.lease(["orders"], 1, 10.0, wait=10.0)
+    assert again.deaths == 1
+    assert broker.extend([lease], 10.0) == []
+    other.close()
+
+
+def behind(proxy, server, url):
+    return contextlib.closing(open_broker(url.replace(f":{server.port}/", f":{proxy.port}/")))
+
+
+@pytest.mark.parametrize("settles", [False, True])
+def test_what_a_claim_took_whose_reply_was_lost_comes_with_the_next(
+    broker, postgres_server, postgres_url, settles
+):
+    with Proxy(postgres_server.port) as proxy, behind(proxy, postgres_server, postgres_url) as far:
+        broker.publish([message()])
+        held = far.lease(["orders"], 1, 60.0)
+        endings = [Done(lease) for lease in held] if settles else []
+        broker.publish([message() for _ in range(3)])
+        proxy.drop_reply()
+        with pytest.raises(Uncertain):
+            far.settle_and_lease(endings, ["orders"], 5, 60.0)
+        assert broker.depth("orders") == 0
+        lost, leases = far.settle_and_lease(endings, ["orders"], 5, 60.0)
+        assert lost == []
+        assert [(lease.attempt, lease.deaths) for lease in leases] == [(2, 0)] * 3
 
 
 def test_sessions_that_are_ended_are_made_anew(broker, postgres_server, postgres_url):

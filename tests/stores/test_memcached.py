@@ -236,6 +236,33 @@ def test_an_address_that_means_nothing(url, said):
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_server_that_speaks_tls(record):
+    with MemcachedServer(tls=True) as server:
+        with opened(server.tls_url()) as store:
+            one = record()
+            assert store.put([one]) == []
+            assert store.get([one.id])[0].document == one.document
+        strange = server.tls_url().partition("&ca=")[0]  # an authority that nobody here knows
+        with opened(strange) as store, pytest.raises(Unavailable, match="certificate verify"):
+            store.get(["x"])
+        missing = f"{strange}&ca=/nowhere.pem"
+        with opened(missing) as store, pytest.raises(ConfigError, match="certificates"):
+            store.get(["x"])
+
+
+def test_a_server_that_wants_a_login(tmp_path):
+    names = tmp_path / "names"
+    names.write_text("joe:s3cret\n")
+    names.chmod(0o644)
+    tmp_path.chmod(0o755)
+    with (
+        MemcachedServer("-Y", str(names)) as server,
+        opened(server.url()) as store,
+        pytest.raises(ConfigError, match="wants a login"),
+    ):
+        store.get(["x"])
+
+
 def test_without_the_extra(monkeypatch, memcached_url):
     monkeypatch.setitem(__import__("sys").modules, "pymemcache.client.base", None)
     engine = MemcachedServers(Url.parse(memcached_url))

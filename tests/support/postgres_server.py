@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from servers import SECONDS_TO_START, SECONDS_TO_STOP, Server, ServerFailed, path_of
 
-__all__ = ["PostgresServer"]
+__all__ = ["PostgresServer", "PostgresStandby"]
 
 
 class PostgresServer(Server):
@@ -118,6 +118,15 @@ class PostgresServer(Server):
         folder = quote(str(self.folder), safe="")
         return f"postgresql://{login}@/{self.DATABASE}?host={folder}&port={self.port}"
 
+    def url_with(self, *others):
+        """Of this server and others, whichever takes writes."""
+        servers = (self, *others)
+        login = f"{self.USER}:{quote(self.PASSWORD, safe='')}"
+        hosts = ",".join("127.0.0.1" for _ in servers)
+        ports = ",".join(str(server.port) for server in servers)
+        where = f"host={hosts}&port={ports}&target_session_attrs=read-write"
+        return f"postgresql://{login}@/{self.DATABASE}?{where}"
+
     def fresh(self):
         """The name of a schema that nobody has used."""
         return f"penstock_{next(self._numbers)}"
@@ -131,6 +140,36 @@ class PostgresServer(Server):
         with psycopg.connect(self.url(database=database), autocommit=True) as connection:
             cursor = connection.execute(text, values or None)
             return cursor.fetchall() if cursor.description else []
+
+
+class PostgresStandby(PostgresServer):
+    """Follows another server, and takes over when it is told to."""
+
+    def __init__(self, primary):
+        self.primary = primary
+        super().__init__()
+
+    def _start_somewhere(self):
+        self._make()
+        Server._start_somewhere(self)
+
+    def start(self):
+        Server.start(self, ready="database system is ready to accept read-only connections")
+
+    def _make(self):
+        if not os.geteuid():
+            shutil.chown(self.folder, "postgres", "postgres")
+        words = [
+            *self._as_user(), self._program("pg_basebackup"), "-D", self.folder / "data", "-R",
+            "-X", "stream", "-c", "fast", "--no-sync", "-d", self.primary.url(),
+        ]  # fmt: skip
+        done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServerFailed(f"pg_basebackup: {done.stderr or done.stdout}")
+
+    def promote(self):
+        """Be the primary, once that is so."""
+        self.sql("SELECT pg_promote(true, 20)")
 
 
 def _family(pid):

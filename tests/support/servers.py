@@ -28,6 +28,7 @@ __all__ = [
     "Server",
     "ServerFailed",
     "absent",
+    "certificate",
     "path_of",
 ]
 
@@ -58,6 +59,24 @@ def free_port():
     """A port that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+def certificate(folder):
+    """A certificate for ``localhost`` that is its own authority, and its key; made once."""
+    path, key = folder / "server.crt", folder / "server.key"
+    if not path.exists():
+        subprocess.run(
+            [
+                path_of("openssl"), "req", "-x509", "-nodes", "-days", "2",
+                "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                "-subj", "/CN=localhost",
+                "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                "-keyout", key, "-out", path,
+            ],
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+    return path, key
 
 
 class Server:
@@ -215,21 +234,7 @@ class RedisServer(Server):
         }
 
     def _certificate(self):
-        """A certificate for this server that is its own authority, made once."""
-        certificate, key = self.folder / "server.crt", self.folder / "server.key"
-        if not certificate.exists():
-            subprocess.run(
-                [
-                    path_of("openssl"), "req", "-x509", "-nodes", "-days", "2",
-                    "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                    "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                    "-keyout", key, "-out", certificate,
-                ],
-                check=True,
-                capture_output=True,
-            )  # fmt: skip
-        return certificate, key
+        return certificate(self.folder)
 
     # --- where it is ---------------------------------------------------------------------
 
@@ -283,12 +288,16 @@ class MemcachedServer(Server):
     READY = "server listening"
     TAKEN = "failed to listen"
 
-    def __init__(self, *options):
+    def __init__(self, *options, tls=False):
         self.options = options
+        self.tls = tls
         super().__init__()
 
     def command(self):
         user = ("-u", "nobody") if os.getuid() == 0 else ()
+        if self.tls:
+            path, key = certificate(self.folder)
+            user = (*user, "-Z", "-o", f"ssl_chain_cert={path},ssl_key={key}")
         return [
             path_of("memcached"), "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-vv",
             *user, *self.options,
@@ -300,6 +309,11 @@ class MemcachedServer(Server):
 
     def url(self):
         return f"cache+memcached://127.0.0.1:{self.port}/"
+
+    def tls_url(self):
+        """With the authority to check it by; the certificate is for ``localhost``."""
+        authority = quote(str(self.folder / "server.crt"), safe="")
+        return f"cache+memcached://localhost:{self.port}/?use_ssl=1&ca={authority}"
 
     def say(self, words):
         """What it replies to a line of its protocol."""

@@ -8,6 +8,7 @@ from postgres_server import PostgresServer
 from proxy import BOTH, TO_CLIENT, TO_SERVER, Proxy
 from rabbit_server import RabbitServer
 from servers import RedisServer
+from zookeeper_server import ZooKeeperServer
 
 __all__ = ["SITES", "site"]
 
@@ -145,7 +146,30 @@ class PostgresSite(ServerSite):
         yield "integrity", tables > 0, f"{tables} tables"
 
 
-SITES = {kind.name: kind for kind in (SqliteSite, RedisSite, PostgresSite, RabbitSite)}
+class ZooKeeperSite(ServerSite):
+    """ZooKeeper, with the results in a file: two steps. No password."""
+
+    name = "zookeeper"
+    atomic = False
+    secrets = ()
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.backend = f"sqlite:///{folder / 'results.db'}"
+
+    def start(self):
+        return ZooKeeperServer()
+
+    def url_by(self, port):
+        return f"zookeeper://127.0.0.1:{port}/storm?session=6"
+
+    def look(self):
+        yield "integrity", bool(self.server.mode()), "the server serves"
+
+
+SITES = {
+    kind.name: kind for kind in (SqliteSite, RedisSite, PostgresSite, RabbitSite, ZooKeeperSite)
+}
 
 
 @contextlib.contextmanager

@@ -23,14 +23,17 @@ LINES = {
     "redis": {"server": 12, "cut": 110},
     "postgres": {"server": 12, "cut": 110},
     "rabbitmq": {"server": 6, "cut": 80},
+    "zookeeper": {"server": 2, "cut": 20},
 }
+SMALL = {"zookeeper": 0.1}  # of the tasks and of the faults: it is for low rates
 # Bounds for a machine that has something else to do; the figures are printed.
 RULES = Rules(executor_rerun_p99=0.5, worker_rerun_p99=2.0, server_back_p99=3.0, slot_p99=0.5)
 
 
 def plan_of(broker, seed, tasks):
-    faults = KILLS | LINES[broker]
-    return Plan(broker, tasks, faults, seed=seed, pause=0.1, rules=RULES)
+    share = SMALL.get(broker, 1)
+    faults = {kind: round(count * share) for kind, count in KILLS.items()} | LINES[broker]
+    return Plan(broker, round(tasks * share), faults, seed=seed, pause=0.1, rules=RULES)
 
 
 def main():

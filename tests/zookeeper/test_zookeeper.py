@@ -16,7 +16,7 @@ from penstock.errors import ConfigError, EncodeError, Unavailable, Uncertain
 from penstock.message import Again, Done, Message, new_id
 from penstock.url import Url
 from workers import wait_for
-from zookeeper_server import ZooKeeperServer
+from zookeeper_server import ZooKeeperEnsemble, ZooKeeperServer
 
 
 def message(queue="orders", **fields):
@@ -317,4 +317,34 @@ def test_restarts_under_load_lose_nothing(bench):
         assert values == [*range(40), 1000, 1001]
         assert worker.stop() == 0
         with opened(server.url("/load")) as broker:
+            assert broker.queues() == []
+
+
+def test_a_leader_that_is_killed_under_load_is_followed_by_another(bench):
+    with ZooKeeperEnsemble() as ensemble:
+        tasks = bench.tasks(
+            f"""
+            app.conf.broker_url = {ensemble.url("/load")!r}
+            app.conf.publish_timeout = 20.0
+
+            @app.task
+            def noted(number):
+                note(f"ran {{number}}")
+                return number
+            """
+        )
+        worker = bench.worker("-c", "2")
+        results = []
+        for turn in range(2):
+            results += [tasks.noted.delay(number) for number in range(20 * turn, 20 * turn + 20)]
+            leader = ensemble.leader()
+            leader.kill()
+            results.append(tasks.noted.delay(1000 + turn))
+            bench.noted(f"ran {1000 + turn}$", timeout=30)
+            leader.start()  # it follows now
+        assert sorted(result.get(timeout=30) for result in results) == [*range(40), 1000, 1001]
+        ran = sorted(int(line.split()[1]) for line in bench.journal())
+        assert ran == [*range(40), 1000, 1001]  # its worker lived on: none ran twice
+        assert worker.stop() == 0
+        with opened(ensemble.url("/load")) as broker:
             assert broker.queues() == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from penstock.brokers import rows
 from penstock.brokers.base import PlannedBroker, QueueState
@@ -25,11 +25,17 @@ class PostgresLooking(PlannedBroker):
 
     engine: PostgresServer
     _clock: Clock
+    grace: ClassVar[float] = 2.0  # seconds from the server's start in which no lease ends
 
     @property
     def _now(self) -> float | None:
         """What the server is told of the time: nothing, so that it goes by its own."""
         return None if self._clock is SYSTEM_CLOCK else self._clock.wall()
+
+    @property
+    def _ending(self) -> dict[str, float | None]:
+        """By what the server judges whether a lease has ended."""
+        return {"now": self._now, "grace": self.grace}
 
     def _do(
         self,
@@ -45,9 +51,9 @@ class PostgresLooking(PlannedBroker):
         return self.engine.execute(Exchange(name, run, writes=False))
 
     def _refresh(self) -> None:
-        due = self._look("due", lambda b: b.value(SQL.due, now=self._now))
+        due = self._look("due", lambda b: b.value(SQL.due, **self._ending))
         if due is not None and due <= 0:
-            self._do("tend", lambda b: b.call(SQL.advance, now=self._now), durable=False)
+            self._do("tend", lambda b: b.call(SQL.advance, **self._ending), durable=False)
 
     def _count(self, name: str, sql: str, **values: Any) -> int:
         """Run a statement that takes things out; gives how many it took."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from penstock.brokers import rows
@@ -42,29 +43,46 @@ def message_arrays(
 
 # What a binary COPY takes: a head, rows of counted columns each behind its length, an end.
 _HEAD, _END = b"PGCOPY\n\xff\r\n\x00" + bytes(8), b"\xff\xff"
-_COLUMNS = struct.pack(">h", 12)
-_NULL = b"\xff\xff\xff\xff"
-_length = struct.Struct(">i").pack
-_moment = struct.Struct(">id").pack
-_numbers = struct.Struct(">ihiiidid").pack  # state, priority, since, ready_at
+_COLUMNS, _PIECE = 12, 100  # of a row; rows that are written at once
+_NULL = (-1,)
 
 
-def copy_rows(messages: Sequence[Message], now: float) -> bytes:
-    """What `copy` takes; all in one go, for column by column it takes four times as long."""
-    parts = [_HEAD]
-    for message in messages:
-        row: Any = rows.message_row(message, now)
-        key, task_id, queue, state, priority, since, ready_at, expires_at, *content = row
-        headers, properties, body = content
-        parts.append(_COLUMNS)
-        for data in (as_text(key), as_text(task_id), as_text(queue)):
-            parts += (_length(len(data)), data)
-        parts += (
-            _numbers(2, state, 4, priority, 8, since, 8, ready_at),
-            _moment(8, ready_at) if state else _NULL,
-            _NULL if expires_at is None else _moment(8, expires_at),
-        )
-        for data in (headers, properties, body):
-            parts += (_length(len(data)), data)
-    parts.append(_END)
-    return b"".join(parts)
+@lru_cache(1024)
+def _writer(nulls: tuple[bool, bool], lengths: tuple[int, ...]) -> Callable[..., bytes]:
+    """Writes a row of such a form in one call; column by column takes four times as long."""
+    key, task_id, queue, *content = (f"i{length}s" for length in lengths)
+    due, expires_at = ("i" if null else "id" for null in nulls)
+    names, numbers = f"{key}{task_id}{queue}", "ihiiidid"
+    return struct.Struct(f">h{names}{numbers}{due}{expires_at}{''.join(content)}").pack
+
+
+def copy_rows(messages: Sequence[Message], now: float) -> Iterator[bytes]:
+    """What `copy` takes, in pieces."""
+    yield _HEAD
+    for start in range(0, len(messages), _PIECE):
+        part = messages[start : start + _PIECE]
+        yield b"".join([_copied(rows.message_row(message, now)) for message in part])
+    yield _END
+
+
+def _copied(row: Any) -> bytes:
+    key, task_id, queue, state, priority, since, ready_at, expires_at, headers, properties, body = (
+        row
+    )
+    same = task_id is key
+    key = as_text(key)
+    task_id = key if same else as_text(task_id)
+    queue = _queue(queue)
+    due = (8, ready_at) if state else _NULL
+    end = _NULL if expires_at is None else (8, expires_at)
+    k, i, q, h, p, b = lengths = (
+        len(key), len(task_id), len(queue), len(headers), len(properties), len(body)
+    )  # fmt: skip
+    return _writer((due is _NULL, end is _NULL), lengths)(
+        _COLUMNS, k, key, i, task_id, q, queue,
+        2, state, 4, priority, 8, since, 8, ready_at, *due, *end,
+        h, headers, p, properties, b, body,
+    )  # fmt: skip
+
+
+_queue = lru_cache(128)(as_text)

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -18,6 +18,9 @@ from penstock.engines.blocking import BlockingEngine
 from penstock.errors import BrokerError, ConfigError, EncodeError, Unavailable, Uncertain
 from penstock.plan import Exchange
 from penstock.url import Url
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["Cache", "Instance", "MemcachedServers"]
 
@@ -27,7 +30,8 @@ _PORT = 11211
 _CONNECT_TIMEOUT = 5.0  # seconds
 _REPLY_TIMEOUT = 10.0
 _MOST_CONNECTIONS = 32
-_OPTIONS = {"key_prefix", "global_keyprefix"}
+_OPTIONS = {"key_prefix", "global_keyprefix", "use_ssl", "ca", "certfile", "keyfile"}
+_SHOWN = ("key_prefix", "use_ssl", "ca", "certfile", "keyfile")
 _ABOUT = 2.0  # seconds by which two such looks at one life may differ
 _FROM_THE_START = 2  # what a server's uptime says in its first second
 
@@ -104,6 +108,7 @@ class Cache:
         self._url = url
         self._hash = RendezvousHash()
         self._clients: dict[str, Any] = {}
+        tls = _tls(url)
         for host, port in servers:
             name = f"{host}:{port}"
             self._hash.add_node(name)
@@ -112,6 +117,7 @@ class Cache:
                 connect_timeout=_CONNECT_TIMEOUT,
                 timeout=_REPLY_TIMEOUT,
                 no_delay=True,
+                tls_context=tls,
                 max_pool_size=_MOST_CONNECTIONS,
                 allow_unicode_keys=True,
                 default_noreply=False,
@@ -233,8 +239,23 @@ def _servers(url: Url) -> list[tuple[str, int]]:
         raise ConfigError(f"{url}: memcached has no databases; write cache+memcached://host:port")
     unknown = sorted(url.options.keys() - _OPTIONS)
     if unknown:
-        raise ConfigError(f"{url} has no option {', '.join(unknown)}; it has: key_prefix")
+        raise ConfigError(f"{url} has no option {', '.join(unknown)}; it has: {', '.join(_SHOWN)}")
     return url.servers(_PORT)
+
+
+def _tls(url: Url) -> ssl.SSLContext | None:
+    """How to speak to the servers, where they speak TLS; their names are checked."""
+    if url.options.get("use_ssl", "") in {"", "0", "false"}:
+        return None
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=url.options.get("ca"))
+        if "certfile" in url.options:
+            context.load_cert_chain(url.options["certfile"], url.options.get("keyfile"))
+    except OSError as error:
+        raise ConfigError(f"{url}: its certificates cannot be read: {error}") from error
+    return context
 
 
 _named: weakref.WeakValueDictionary[str, MemcachedServers] = weakref.WeakValueDictionary()

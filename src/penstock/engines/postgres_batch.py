@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -42,14 +42,14 @@ def in_schema(sql: str, schema: str) -> str:
 
 
 class Copy(NamedTuple):
-    """Rows for a table, written already."""
+    """Rows for a table. ``rows`` begins to write them anew, in pieces."""
 
     sql: str
-    data: bytes
+    rows: Callable[[], Iterable[bytes]]
 
 
 class Batch:
-    """Statements in order, behind rows to copy if there are any."""
+    """Statements in order; or behind rows to copy, and then nothing comes back of them."""
 
     def __init__(self) -> None:
         self.commands: list[tuple[str, dict[str, Any]]] = []
@@ -64,9 +64,9 @@ class Batch:
         """One statement; its reply is the first value of its first row, or None."""
         return self.call(sql, **values).then(_first)
 
-    def rows(self, sql: str, data: bytes) -> None:
-        """Copy rows, before all statements."""
-        self.copy = Copy(sql, data)
+    def rows(self, sql: str, rows: Callable[[], Iterable[bytes]]) -> None:
+        """Copy rows, before all statements: written while the server takes in those before."""
+        self.copy = Copy(sql, rows)
 
 
 def _first(rows: Sequence[Sequence[Any]]) -> Any:

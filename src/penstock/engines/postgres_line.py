@@ -8,11 +8,13 @@ which makes them one transaction without a word more; bells are rung behind it, 
 from __future__ import annotations
 
 import contextlib
+import re
 import select
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from penstock.engines.postgres_batch import Batch, Statement, in_schema, statement
+from penstock.engines.postgres_batch import Batch, Copy, Statement, in_schema, statement
 from penstock.engines.postgres_errors import lost, refused
 from penstock.engines.postgres_values import parameter
 from penstock.errors import PenstockError
@@ -26,6 +28,7 @@ __all__ = ["Line", "Ring"]
 Ring = tuple[str, str]  # a channel and what is told there
 
 _BINARY = 1
+_PLACE = re.compile(rb"\$(\d+)")  # of a parameter
 _RING = "SELECT pg_notify(:channel, :told)"
 _RELAX, _STRICT = "SET synchronous_commit = off", "RESET synchronous_commit"
 
@@ -64,7 +67,8 @@ class Line:
         """Carry a batch out; gives the rows of each of its statements."""
         try:
             if batch.copy is not None:
-                self._copy(batch.copy.sql, batch.copy.data)
+                self._copy(batch.copy, batch.commands, rings)
+                return []
             return self._run(batch, durable=durable, rings=rings)
         except BaseException:
             self.close()
@@ -78,8 +82,6 @@ class Line:
             self._relaxed = not durable
         for sql, values in batch.commands:
             self._send(statement(sql, self._schema), values)
-        if batch.copy is not None:
-            self._send(statement("COMMIT", self._schema), {}, wanted=False)
         libpq.pipeline_sync()
         for channel, told in rings:
             values = {"channel": channel, "told": told}
@@ -188,30 +190,56 @@ class Line:
 
     # --- COPY ----------------------------------------------------------------------------
 
-    def _copy(self, sql: str, data: bytes) -> None:
-        """Begin a transaction and copy rows; the batch's statements end it."""
+    def _copy(
+        self, copy: Copy, commands: Sequence[tuple[str, dict[str, Any]]], rings: Sequence[Ring]
+    ) -> None:
+        """All of it as one text, around which the rows go: two round trips, as a bare COPY."""
         from psycopg.pq import ExecStatus
 
-        libpq = self._libpq
-        mode = _STRICT if self._relaxed else ""
+        words = [_STRICT] if self._relaxed else []
+        words += ["BEGIN", copy.sql]
+        text = [in_schema(word, self._schema).encode() for word in words]
+        text += [self._written(sql, values) for sql, values in commands]
+        text.append(b"COMMIT")
+        text += [self._written(_RING, {"channel": one, "told": told}) for one, told in rings]
         self._relaxed = False
-        libpq.send_query(in_schema(f"{mode}; BEGIN; {sql}", self._schema).encode())
+        self._libpq.send_query(b"; ".join(text))
         self._flush()
+        rows = iter(copy.rows())
+        first = next(rows, b"")  # while the server makes ready
         while (result := self._result()) is not None:
             if result.status == ExecStatus.COPY_IN:
                 break
             if result.status == ExecStatus.FATAL_ERROR:
                 raise self._failure(result)
-        size = 1 << 20
-        for start in range(0, len(data), size):
-            while not libpq.put_copy_data(data[start : start + size]):
+        else:
+            raise lost(self._libpq.get_error_message(), self._where)
+        self._put(chain((first,), rows))
+        while (result := self._result()) is not None:
+            if result.status == ExecStatus.FATAL_ERROR:
+                raise self._failure(result)
+        self._check(None)
+
+    def _put(self, pieces: Iterable[bytes]) -> None:
+        libpq = self._libpq
+        for data in pieces:
+            while not libpq.put_copy_data(data):
                 self._await(writing=True)
             self._flush()
         libpq.put_copy_end()
         self._flush()
-        while (result := self._result()) is not None:
-            if result.status == ExecStatus.FATAL_ERROR:
-                raise self._failure(result)
+
+    def _written(self, sql: str, values: dict[str, Any]) -> bytes:
+        """A statement with its values written into it: for these there is no other place here."""
+        from psycopg.pq import Escaping
+
+        told, escape = statement(sql, self._schema), Escaping(self._libpq).escape_literal
+
+        def literal(found: re.Match[bytes]) -> bytes:
+            data, _ = parameter(values[told.names[int(found[1]) - 1]])
+            return b"NULL" if data is None else bytes(escape(data))
+
+        return _PLACE.sub(literal, told.sql)
 
     def close(self) -> None:
         """End it."""

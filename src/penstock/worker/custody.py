@@ -121,7 +121,7 @@ class Custody:
         """Those that may begin, as far as the store knows."""
         try:
             seen = sift(leases, self._store.get([lease.message.id for lease in leases]))
-        except (Unavailable, Uncertain):
+        except _TROUBLE:
             self._settlements += [Again(lease, lease.message) for lease in reversed(leases)]
             raise
         for lease in seen.ended:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from penstock.clock import Clock
-from penstock.errors import Unavailable, Uncertain
+from penstock.errors import BrokerError, ConfigError
 from penstock.message import Again, Dead, Lease, Settlement
 from penstock.tasks.rates import parse_rate
 from penstock.worker.crew import Work
@@ -112,7 +112,7 @@ class Intake:
         """Settle before the run (at most once); gives the tags of those that must not run."""
         try:
             held = self._custody.settle_now([work.lease for work in works])
-        except (Unavailable, Uncertain) as error:
+        except (BrokerError, ConfigError) as error:
             self._log.error("Cannot acknowledge before the run, not running: %s", error)
             return {work.tag for work in works}  # their leases run out, others see to them
         kept = {lease.message.key for lease in held}

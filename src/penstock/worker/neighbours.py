@@ -6,7 +6,7 @@ import os
 import selectors
 from collections.abc import Callable, Iterable
 
-from penstock.errors import Unavailable, Uncertain
+from penstock.errors import BrokerError, ConfigError
 
 __all__ = ["Neighbours"]
 
@@ -25,7 +25,7 @@ class Neighbours:
             return
         try:
             pids = set(self._pids())
-        except (Unavailable, Uncertain):  # the broker is away: those who are watched stay so
+        except (BrokerError, ConfigError):  # away, or it refuses: those who are watched stay so
             return
         for pid in set(self._descriptors) - pids:
             self._forget(pid)

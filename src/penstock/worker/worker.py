@@ -216,6 +216,7 @@ class _Desk:
     ) -> None:
         self.plan = plan
         self.opened = False
+        self._kept = ""  # what outlives what, as the broker says
         self.broker = open_broker(manifest.broker)
         if not self.broker.capabilities.shared:
             raise ConfigError(
@@ -237,19 +238,32 @@ class _Desk:
         except (OSError, ConfigError) as error:  # a worker that cannot be asked still works
             LOG.warning("There is no health probe: %s", error)
         # The store, too: one that may not be used is better known of before a task has run.
-        if _wait_for("broker", self.broker.tend, self._stop) and _wait_for(
-            "result store", lambda: self._store.get([_NO_TASK]), self._stop
-        ):
+        steps: tuple[tuple[str, Callable[[], object]], ...] = (
+            ("broker", self.broker.tend),
+            ("result store", lambda: self._store.get([_NO_TASK])),
+            ("broker", self._enrol),
+            ("broker", self._attend),
+            ("broker", self._hear),
+        )
+        if all(_wait_for(what, step, self._stop) for what, step in steps):
             self._open()
         return self
 
-    def _open(self) -> None:
-        clock, ttl = SYSTEM_CLOCK, self.plan.result_ttl
+    def _enrol(self) -> None:
         self.plan = _enrolled(self.broker, self.plan)
         reach("enrolled")
-        self._front = Front(self.broker, self.plan, clock=clock, log=LOG)
+
+    def _attend(self) -> None:
+        self._front = Front(self.broker, self.plan, clock=SYSTEM_CLOCK, log=LOG)
         self.herald = self._front.herald
+
+    def _hear(self) -> None:
+        if not self._options.quiet:
+            self._kept = self.broker.durability()
         self.listener = self.broker.listen(self.plan.queues)
+
+    def _open(self) -> None:
+        clock, ttl = SYSTEM_CLOCK, self.plan.result_ttl
         self.crew = Crew()
         self.custody = Custody(
             broker=self.broker, store=self._store, ttl=self.plan.lease_time, clock=clock, log=LOG
@@ -282,7 +296,7 @@ class _Desk:
         self._checkup.custody, self._checkup.crew = self.custody, self.crew
         self.opened = True
         if not self._options.quiet:
-            _show(self.plan, self._manifest, self.broker)
+            _show(self.plan, self._manifest, self.broker, self._kept)
         LOG.info("%s ready.", self.plan.name)
 
     def listen(self, queues: Sequence[str]) -> Listener:
@@ -373,14 +387,14 @@ def _enrolled(broker: Broker, plan: WorkerPlan) -> WorkerPlan:
     raise ConfigError(f"{_MOST_NAMES} workers are named after {plan.name}: choose a name with -n")
 
 
-def _show(plan: WorkerPlan, manifest: Manifest, broker: Broker) -> None:
+def _show(plan: WorkerPlan, manifest: Manifest, broker: Broker, kept: str) -> None:
     text = banner(
         plan,
         version=version("penstock"),
         transport=broker.describe() or str(Url.parse(manifest.broker)),
         results=str(Url.parse(manifest.backend)),
         tasks=manifest.tasks,
-        kept=broker.durability(),
+        kept=kept,
     )
     print(many_lines(text), flush=True)  # noqa: T201 - the start screen goes to standard output
 

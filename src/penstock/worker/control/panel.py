@@ -6,7 +6,7 @@ import reprlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from penstock.errors import DecodeError, EncodeError, Unavailable, Uncertain
+from penstock.errors import BrokerError, ConfigError, DecodeError, EncodeError
 from penstock.wire.control import Request, answer_note, read_request
 from penstock.worker.control.herald import HEARTBEAT
 from penstock.worker.control.methods import METHODS
@@ -73,7 +73,7 @@ class Panel:
         ear.clear()  # before taking: what comes from now on rings again
         try:
             notes = ear.take()
-        except (Unavailable, Uncertain):  # when it is there again its bells ring, and we look again
+        except (BrokerError, ConfigError):  # once it is there again its bells ring
             return
         for note in notes:
             self._heed(note)
@@ -110,6 +110,6 @@ def _answer(
 ) -> Sequence[Note]:
     try:
         note = answer_note(request, worker, value() if callable(value) else value, clock=clock)
-    except (EncodeError, Unavailable, Uncertain, NotImplementedError) as error:
+    except (EncodeError, BrokerError, ConfigError, NotImplementedError) as error:
         note = answer_note(request, worker, {"error": repr(error)}, clock=clock)
     return () if note is None else (note,)

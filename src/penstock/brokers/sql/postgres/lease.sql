@@ -1,12 +1,16 @@
 -- Messages change hands. A lease is the row itself: who holds it, until when, as which attempt.
 
 -- name: advance
--- Takes the wall time now (NULL: the server's). Before each claim: delays that are due, and leases
--- that ended, are ready, each at its old place; the holders of those count as dead. Two look-ups in
--- indexes where there is none; rows that another transaction is at are left to it.
+-- Takes the wall time now (NULL: the server's), and the seconds of grace after the server's start.
+-- Before each claim: delays that are due, and leases that ended, are ready, each at its old place; the
+-- holders of those count as dead. Two look-ups in indexes where there is none; rows that another
+-- transaction is at are left to it. While the server was away nobody could renew a lease: so none
+-- ends before those who lived through it have had the time to come back.
 WITH ended AS MATERIALIZED (
     SELECT ctid AS place FROM penstock.message
     WHERE state = 2 AND due <= coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8)
+        AND (:now::float8 IS NOT NULL OR extract(epoch FROM
+            statement_timestamp() - pg_postmaster_start_time()) >= :grace::float8)
     ORDER BY due LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), delayed AS MATERIALIZED (
     SELECT ctid AS place FROM penstock.message
@@ -77,9 +81,9 @@ SELECT m.seq, m.key, m.id, m.queue, m.priority, m.attempt, m.deaths, m.due, m.re
 FROM penstock.message AS m WHERE m.state = 2 AND m.holder = :holder AND m.claim = :claim;
 
 -- name: unclaim
--- Takes holder, claim. Gives back what a claim leased for a caller that has gone away.
+-- Takes holder, an array of claims. Gives back what claims leased whose reply nobody has.
 UPDATE penstock.message SET state = 0, holder = NULL, claim = NULL, due = NULL
-WHERE state = 2 AND holder = :holder AND claim = :claim;
+WHERE state = 2 AND holder = :holder AND claim = ANY (:claims::bigint[]);
 
 -- name: extend
 -- Takes arrays of keys and fences, ttl, now. Gives the places (1 first) of those still held, and

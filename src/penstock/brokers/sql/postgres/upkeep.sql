@@ -1,10 +1,13 @@
 -- What time does to messages, and what is thrown away.
 
 -- name: due
--- Takes now. Gives the seconds until the next delay or lease ends; NULL where there is none.
+-- Takes now and the grace (see `advance`). Gives the seconds until the next delay or lease ends; NULL
+-- where there is none.
 SELECT least(
     (SELECT min(due) FROM penstock.message WHERE state = 1),
-    (SELECT min(due) FROM penstock.message WHERE state = 2)
+    (SELECT greatest(min(due), CASE WHEN :now::float8 IS NULL AND min(due) IS NOT NULL THEN
+        extract(epoch FROM pg_postmaster_start_time())::float8 + :grace::float8 END)
+        FROM penstock.message WHERE state = 2)
 ) - coalesce(:now::float8, extract(epoch FROM clock_timestamp())::float8);
 
 -- name: rubbish
