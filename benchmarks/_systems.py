@@ -228,8 +228,9 @@ def placed(name, port, *, results=True):
 
 @contextlib.contextmanager
 def running(command, folder, environment):
+    # Nobody reads what it says, and a full pipe would stop those peers that log each task.
     worker = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield worker

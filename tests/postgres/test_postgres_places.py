@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -262,6 +263,32 @@ def test_sessions_that_are_ended_are_made_anew(broker, postgres_server, postgres
     assert broker.depth("orders") == 2
     assert listener.wait(10.0)  # rung anew once it hears again, or by the message
     listener.close()
+
+
+@pytest.mark.parametrize("count", [1, 100, 300])  # 300 are copied
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_line_that_ends_while_it_is_written_to(broker, count, size):
+    """The client library says so in many ways, at whichever step it is."""
+    many = [message(body=b"x" * size) for _ in range(count)]
+    for task in (lambda: broker.publish(many), lambda: broker.settle_and_lease([], ["q"], 1, 1.0)):
+        broker.depth("orders")
+        (line,) = broker.engine._free
+        line._poll = Quiet()
+        with socket.socket(fileno=os.dup(line.fileno())) as there:
+            there.shutdown(socket.SHUT_RDWR)
+        with pytest.raises((Unavailable, Uncertain)):
+            task()
+
+
+class Quiet:
+    """A poll that has not heard of the end yet; then it waits for nothing."""
+
+    def __init__(self):
+        self.asked = False
+
+    def poll(self, timeout=None):
+        self.asked, before = True, self.asked
+        return [1] if before else []
 
 
 def test_one_in_the_way_is_tried_again(broker, postgres_server):

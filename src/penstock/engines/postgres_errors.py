@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.errors import BrokerError, ConfigError, PenstockError, Unavailable, Uncertain
 
-__all__ = ["AlreadyThere", "InTheWay", "NoSuchTable", "lost", "refused", "unreachable"]
+__all__ = ["AlreadyThere", "InTheWay", "NoSuchTable", "answered", "lost", "refused", "unreachable"]
 
 
 class AlreadyThere(BrokerError):
@@ -68,6 +68,13 @@ def refused(state: str, text: str, where: object) -> PenstockError:
     kind, remedy = _STATES.get(state) or _STATES.get(state[:2]) or (BrokerError, "")
     said = f"PostgreSQL at {where} says: {text.strip()} ({state})"
     return kind(f"{said}; {remedy}" if remedy else said)
+
+
+def answered(state: str, text: str, where: object) -> PenstockError:
+    """The error for what came instead of a reply: what the server said, or the end of the line."""
+    if not state or state.startswith(("57P", "08")):  # the connection ended, or will
+        return lost(text, where)
+    return refused(state, text, where)
 
 
 def unreachable(text: str, where: object) -> PenstockError:

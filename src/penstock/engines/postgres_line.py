@@ -15,7 +15,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from penstock.engines.postgres_batch import Batch, Copy, Statement, in_schema, statement
-from penstock.engines.postgres_errors import lost, refused
+from penstock.engines.postgres_errors import answered, lost
 from penstock.engines.postgres_values import parameter
 from penstock.errors import PenstockError
 
@@ -70,8 +70,12 @@ class Line:
                 self._copy(batch.copy, batch.commands, rings)
                 return []
             return self._run(batch, durable=durable, rings=rings)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            from psycopg import Error
+
+            if isinstance(error, Error):  # the connection ended while it was written to
+                raise lost(str(error), self._where) from error
             raise
 
     def _run(self, batch: Batch, *, durable: bool, rings: Sequence[Ring]) -> list[Any]:
@@ -152,9 +156,7 @@ class Line:
         text = (result.error_field(DiagnosticField.MESSAGE_PRIMARY) or b"").decode(
             "utf-8", "replace"
         )
-        if not state or state.startswith(("57P", "08")):  # the connection ended, or will
-            return lost(text or self._libpq.get_error_message(), self._where)
-        return refused(state, text, self._where)
+        return answered(state, text or self._libpq.get_error_message(), self._where)
 
     def _result(self) -> PGresult | None:
         from psycopg import OperationalError

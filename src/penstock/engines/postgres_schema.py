@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock.engines.postgres_batch import in_schema
-from penstock.engines.postgres_errors import refused
+from penstock.engines.postgres_errors import answered
 from penstock.engines.statements import Statements
 from penstock.errors import ConfigError
 
@@ -146,4 +146,4 @@ def _number(schema: str) -> int:
 
 
 def _told(error: Error, where: object) -> Exception:
-    return refused(error.sqlstate or "", str(error), where)
+    return answered(error.sqlstate or "", str(error), where)
