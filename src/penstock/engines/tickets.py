@@ -11,12 +11,13 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock.plan import Exchange
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
     from concurrent.futures import Executor
 
 __all__ = ["Line", "Ticket"]
@@ -28,15 +29,15 @@ _LARGEST = 256  # exchanges in one batch: bounds how long the first of them wait
 class Ticket:
     """One exchange and what came of it: filled in by the leader, then read by its owner."""
 
-    __slots__ = ("_baton", "_notify", "chosen", "error", "exchange", "finished", "reply")
+    __slots__ = ("_baton", "awaited", "chosen", "error", "exchange", "finished", "reply")
 
-    def __init__(self, exchange: Exchange, notify: Callable[[], None] | None = None) -> None:
+    def __init__(self, exchange: Exchange, awaited: Future[None] | None = None) -> None:
         self.exchange = exchange
         self.reply: Any = None
         self.error: BaseException | None = None
         self.finished = False
         self.chosen = False  # its owner is to lead the next batch
-        self._notify = notify  # tells an owner that does not block
+        self.awaited = awaited  # what an owner that does not block waits for
         self._baton: threading.Lock | None = None
 
     @property
@@ -55,11 +56,9 @@ class Ticket:
             self._baton.acquire()
 
     def wake(self) -> None:
-        """Tell the owner that it is finished or chosen."""
+        """Tell an owner that blocks that it is finished or chosen."""
         if self._baton is not None:
             self._baton.release()
-        elif self._notify is not None:
-            self._notify()
 
     def fail(self, error: BaseException) -> None:
         """Finish it with an error."""
@@ -110,17 +109,11 @@ class Line:
         """The same, awaiting: coroutines that ask together share one commit."""
         import asyncio
 
-        loop = asyncio.get_running_loop()
-        done = asyncio.Event()
-
-        def notify() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(done.set)
-
-        ticket = Ticket(exchange, notify)
+        awaited = asyncio.get_running_loop().create_future()
+        ticket = Ticket(exchange, awaited)
         self._post(ticket)
         try:
-            await done.wait()
+            await awaited
         except asyncio.CancelledError:
             with self._lock:
                 self._leave(ticket)
@@ -172,9 +165,7 @@ class Line:
             left = [ticket for ticket in batch if not ticket.finished and ticket is not own]
             with self._lock:
                 self._pending.extendleft(reversed(left))
-            for ticket in batch:
-                if ticket.finished and ticket is not own:
-                    ticket.wake()
+            _tell(ticket for ticket in batch if ticket.finished and ticket is not own)
             self._hand_over()
 
     def _gather(self) -> None:
@@ -213,3 +204,22 @@ class Line:
 
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="penstock-commit")
         return self._executor
+
+
+def _tell(finished: Iterable[Ticket]) -> None:
+    """Wake the owners: each thread for itself, and each event loop once for all that wait in it."""
+    loops: dict[AbstractEventLoop, list[Future[None]]] = {}
+    for ticket in finished:
+        if ticket.awaited is None:
+            ticket.wake()
+        else:
+            loops.setdefault(ticket.awaited.get_loop(), []).append(ticket.awaited)
+    for loop, awaited in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, awaited)
+
+
+def _resolve(awaited: Sequence[Future[None]]) -> None:
+    for future in awaited:
+        if not future.done():  # its owner may have been cancelled
+            future.set_result(None)
