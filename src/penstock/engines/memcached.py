@@ -6,15 +6,14 @@ raises Unavailable; where the reply is lost, Uncertain.
 
 from __future__ import annotations
 
-import threading
 import time
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from penstock.engines.blocking import BlockingEngine
+from penstock.engines.named import Named
 from penstock.errors import BrokerError, ConfigError, EncodeError, Unavailable, Uncertain
 from penstock.plan import Exchange
 from penstock.url import Url
@@ -63,12 +62,7 @@ class MemcachedServers(BlockingEngine):
     @classmethod
     def at(cls, url: str | Url) -> MemcachedServers:
         """The engine for a URL: one object per process, so that all its users share it."""
-        address = Url.parse(url)
-        with _naming:
-            engine = _named.get(address.raw)
-            if engine is None:
-                engine = _named[address.raw] = cls(address)
-            return engine
+        return _named.at(url, cls)
 
     def start_afresh(self) -> None:
         super().start_afresh()
@@ -258,5 +252,4 @@ def _tls(url: Url) -> ssl.SSLContext | None:
     return context
 
 
-_named: weakref.WeakValueDictionary[str, MemcachedServers] = weakref.WeakValueDictionary()
-_naming = threading.Lock()
+_named: Named[MemcachedServers] = Named()

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from penstock.engines import postgres_schema
 from penstock.engines.memory_bells import ahear
+from penstock.engines.named import Named
 from penstock.engines.pending import resolved
 from penstock.engines.postgres_batch import Batch
 from penstock.engines.postgres_ears import ALL, Ears
@@ -73,12 +74,7 @@ class PostgresServer:
     @classmethod
     def at(cls, url: str | Url) -> PostgresServer:
         """The engine for a URL: one object per process, so that all its users share it."""
-        address = Url.parse(url)
-        with _naming:
-            engine = _named.get(address.raw)
-            if engine is None:
-                engine = _named[address.raw] = cls(address)
-            return engine
+        return _named.at(url, cls)
 
     def _start_afresh(self) -> None:
         self._parameters: dict[str, Any] | None = None
@@ -332,14 +328,11 @@ def _plain(name: str) -> str:
 
 
 _engines: weakref.WeakSet[PostgresServer] = weakref.WeakSet()
-_named: weakref.WeakValueDictionary[str, PostgresServer] = weakref.WeakValueDictionary()
-_naming = threading.Lock()
+_named: Named[PostgresServer] = Named()
 _forsaken: list[Any] = []
 
 
 def _after_fork() -> None:
-    global _naming  # noqa: PLW0603 - another thread of the parent may have held it
-    _naming = threading.Lock()
     for engine in list(_engines):
         engine.start_afresh_in_child()
 

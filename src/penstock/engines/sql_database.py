@@ -10,12 +10,12 @@ import os
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.engines.blocking import BlockingEngine
+from penstock.engines.named import Named
 from penstock.engines.sql_ears import Ears
 from penstock.engines.sql_errors import is_of_the_tables, is_worth_repeating, translated
 from penstock.engines.sql_tables import Tables, prepared
@@ -74,12 +74,7 @@ class SqlDatabase(BlockingEngine):
     @classmethod
     def at(cls, url: str | Url) -> SqlDatabase:
         """The engine for a URL: one object per process, so that all its users share it."""
-        address = Url.parse(url)
-        with _naming:
-            engine = _named.get(address.raw)
-            if engine is None:
-                engine = _named[address.raw] = cls(address)
-            return engine
+        return _named.at(url, cls)
 
     def start_afresh(self) -> None:
         super().start_afresh()
@@ -244,5 +239,4 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-_named: weakref.WeakValueDictionary[str, SqlDatabase] = weakref.WeakValueDictionary()
-_naming = threading.Lock()
+_named: Named[SqlDatabase] = Named()

@@ -13,6 +13,7 @@ from penstock.errors import Unavailable, Uncertain
 from penstock.message import Record
 from penstock.plan import Listen, Plan, Wait
 from penstock.results.base import PlannedStore
+from penstock.results.told import are_ended, open_ids, renewed
 
 __all__ = ["PolledStore", "done_bell"]
 
@@ -44,7 +45,7 @@ class PolledStore(PlannedStore):
     ) -> Plan[list[Record | None]]:
         """Wait; ``look`` gives the current records of those that have no end yet."""
         found = yield from self._get(ids)
-        if _complete(found) or (timeout is not None and timeout <= 0):
+        if are_ended(found) or (timeout is not None and timeout <= 0):
             return found
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         listener = yield Listen(tuple(map(done_bell, dict.fromkeys(ids))))
@@ -53,7 +54,7 @@ class PolledStore(PlannedStore):
             while True:
                 found = yield from self._renewed(ids, found, deadline, look)
                 left = pause if deadline is None else deadline - self._clock.monotonic()
-                if _complete(found) or left <= 0:
+                if are_ended(found) or left <= 0:
                     return found
                 heard = yield Wait(listener, min(left, pause))
                 longer = min(pause * self.GROWTH, self._longest_pause())
@@ -69,21 +70,10 @@ class PolledStore(PlannedStore):
         look: _Look,
     ) -> Plan[list[Record | None]]:
         """Look again for those without an end; while the server is away nothing is new."""
-        open_ids = [
-            task_id for task_id, record in zip(ids, found, strict=True) if not _ended(record)
-        ]
         try:
-            news = iter((yield from look(open_ids)))
+            news = yield from look(open_ids(ids, found))
         except (Unavailable, Uncertain):
             if deadline is not None and self._clock.monotonic() >= deadline:
                 raise  # the caller is told why, and not that there is no result
             return found
-        return [record if _ended(record) else next(news) for record in found]
-
-
-def _ended(record: Record | None) -> bool:
-    return record is not None and record.final
-
-
-def _complete(found: Sequence[Record | None]) -> bool:
-    return all(map(_ended, found))
+        return renewed(found, news)

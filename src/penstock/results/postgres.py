@@ -16,17 +16,17 @@ from penstock.engines.postgres_records import SQL, distinct, get_records, put_re
 from penstock.engines.postgres_schema import Schema
 from penstock.engines.postgres_values import texts
 from penstock.message import Record
-from penstock.plan import Exchange, Listen, Plan, Wait
-from penstock.results.base import PlannedStore
+from penstock.plan import Exchange, Plan
+from penstock.results.told import ToldStore
 from penstock.url import Url
 
 __all__ = ["PostgresStore"]
 
-_LONGEST_WAIT = 5.0  # seconds: look again after so long, should a notification be lost
 
-
-class PostgresStore(PlannedStore):
+class PostgresStore(ToldStore):
     """Results of tasks in one schema of a server."""
+
+    LONGEST_WAIT = 5.0  # seconds
 
     engine: PostgresServer
 
@@ -78,33 +78,11 @@ class PostgresStore(PlannedStore):
         found = yield Exchange("get", lambda b: get_records(b, ids, self._now), writes=False)
         return found  # type: ignore[no-any-return]
 
-    def _wait(self, ids: Sequence[str], timeout: float | None) -> Plan[list[Record | None]]:
-        found: list[Record | None] = [None] * len(ids)
-        if not self.engine.hears("done") or (timeout is not None and timeout <= 0):
-            found = yield from self._get(ids)
-            if _complete(found) or (timeout is not None and timeout <= 0):
-                return found
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
-        listener = yield Listen(tuple(f"done:{task_id}" for task_id in dict.fromkeys(ids)))
-        try:
-            while True:
-                found = yield from self._renewed(ids, found)
-                left = _LONGEST_WAIT if deadline is None else deadline - self._clock.monotonic()
-                if _complete(found) or left <= 0:
-                    return found
-                nap = min(left, _LONGEST_WAIT)
-                if not (yield Wait(listener, nap)) and deadline is not None and nap == left:
-                    return (yield from self._renewed(ids, found))
-        finally:
-            listener.close()
+    def _bells(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple(f"done:{task_id}" for task_id in dict.fromkeys(ids))
 
-    def _renewed(self, ids: Sequence[str], found: list[Record | None]) -> Plan[list[Record | None]]:
-        """Look again for those without an end."""
-        open_ids = [
-            task_id for task_id, record in zip(ids, found, strict=True) if not _ended(record)
-        ]
-        news = iter((yield from self._get(open_ids)))
-        return [record if _ended(record) else next(news) for record in found]
+    def _hears(self) -> bool:
+        return self.engine.hears("done")
 
     def _forget(self, ids: Sequence[str]) -> Plan[None]:
         yield Exchange("forget", lambda b: b.call(SQL.forget_records, ids=texts(ids)))
@@ -122,11 +100,3 @@ class PostgresStore(PlannedStore):
 
     def __repr__(self) -> str:
         return f"PostgresStore({str(self.engine.url)!r})"
-
-
-def _ended(record: Record | None) -> bool:
-    return record is not None and record.final
-
-
-def _complete(found: Sequence[Record | None]) -> bool:
-    return all(map(_ended, found))

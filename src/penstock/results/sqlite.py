@@ -13,8 +13,8 @@ from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.sqlite import SqliteFile
 from penstock.engines.sqlite_records import SQL, get_records, put_records
 from penstock.message import Record
-from penstock.plan import Exchange, Listen, Plan, Wait
-from penstock.results.base import PlannedStore
+from penstock.plan import Exchange, Plan
+from penstock.results.told import ToldStore
 from penstock.url import Url
 
 if TYPE_CHECKING:
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["SqliteStore"]
 
 _DONE = "done"
-_LONGEST_WAIT = 30.0  # look again after so long, should a ring ever be lost (the folder deleted)
 
 
-class SqliteStore(PlannedStore):
+class SqliteStore(ToldStore):
     """Results of tasks in one file, for the processes of one machine."""
 
     engine: SqliteFile
@@ -59,31 +58,8 @@ class SqliteStore(PlannedStore):
         found = yield Exchange("get", get, writes=False)
         return found  # type: ignore[no-any-return]
 
-    def _wait(self, ids: Sequence[str], timeout: float | None) -> Plan[list[Record | None]]:
-        found = yield from self._get(ids)
-        if _complete(found) or (timeout is not None and timeout <= 0):
-            return found
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
-        listener = yield Listen((_DONE,))
-        try:
-            while True:
-                found = yield from self._renewed(ids, found)
-                left = _LONGEST_WAIT if deadline is None else deadline - self._clock.monotonic()
-                if _complete(found) or left <= 0:
-                    return found
-                nap = min(left, _LONGEST_WAIT)
-                if not (yield Wait(listener, nap)) and deadline is not None and nap == left:
-                    return (yield from self._renewed(ids, found))
-        finally:
-            listener.close()
-
-    def _renewed(self, ids: Sequence[str], found: list[Record | None]) -> Plan[list[Record | None]]:
-        """Look again for those without an end: of ten thousand waited for, only the rest."""
-        open_ids = [
-            task_id for task_id, record in zip(ids, found, strict=True) if not _ended(record)
-        ]
-        news = iter((yield from self._get(open_ids)))
-        return [record if _ended(record) else next(news) for record in found]
+    def _bells(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return (_DONE,)  # one bell for all: who hears it looks
 
     def _forget(self, ids: Sequence[str]) -> Plan[None]:
         def forget(connection: apsw.Connection) -> None:
@@ -104,11 +80,3 @@ class SqliteStore(PlannedStore):
 
     def __repr__(self) -> str:
         return f"SqliteStore({self.engine.location.path!r})"
-
-
-def _ended(record: Record | None) -> bool:
-    return record is not None and record.final
-
-
-def _complete(found: Sequence[Record | None]) -> bool:
-    return all(map(_ended, found))

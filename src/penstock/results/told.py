@@ -1,0 +1,75 @@
+"""Waiting for results that the engine tells of: a bell rings, and who waits looks again."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from penstock.clock import Clock
+from penstock.message import Record
+from penstock.plan import Listen, Plan, Wait
+from penstock.results.base import PlannedStore
+
+__all__ = ["ToldStore", "are_ended", "is_ended", "open_ids", "renewed"]
+
+
+class ToldStore(PlannedStore):
+    """A store whose waiters are told. A subclass has ``_clock`` and writes the rest."""
+
+    LONGEST_WAIT: ClassVar[float] = 30.0  # seconds: look again, should a ring ever be lost
+
+    _clock: Clock
+
+    @abstractmethod
+    def _bells(self, ids: Sequence[str]) -> tuple[str, ...]:
+        """What rings when one of these has ended."""
+
+    def _hears(self) -> bool:
+        """True when listening costs nothing: then the first look comes after it, and is one."""
+        return False
+
+    def _wait(self, ids: Sequence[str], timeout: float | None) -> Plan[list[Record | None]]:
+        found: list[Record | None] = [None] * len(ids)
+        at_once = timeout is not None and timeout <= 0
+        if at_once or not self._hears():
+            found = yield from self._get(ids)
+            if at_once or are_ended(found):
+                return found
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        listener = yield Listen(self._bells(ids))
+        try:
+            while True:
+                found = yield from self._renewed(ids, found)
+                left = self.LONGEST_WAIT if deadline is None else deadline - self._clock.monotonic()
+                if are_ended(found) or left <= 0:
+                    return found
+                nap = min(left, self.LONGEST_WAIT)
+                if not (yield Wait(listener, nap)) and deadline is not None and nap == left:
+                    return (yield from self._renewed(ids, found))
+        finally:
+            listener.close()
+
+    def _renewed(self, ids: Sequence[str], found: list[Record | None]) -> Plan[list[Record | None]]:
+        return renewed(found, (yield from self._get(open_ids(ids, found))))
+
+
+def is_ended(record: Record | None) -> bool:
+    """True when nothing more is to come of it."""
+    return record is not None and record.final
+
+
+def are_ended(found: Sequence[Record | None]) -> bool:
+    """True when nobody needs to wait for any of them."""
+    return all(map(is_ended, found))
+
+
+def open_ids(ids: Sequence[str], found: Sequence[Record | None]) -> list[str]:
+    """Those to look for again: of ten thousand that are waited for, only the rest."""
+    return [task_id for task_id, record in zip(ids, found, strict=True) if not is_ended(record)]
+
+
+def renewed(found: Sequence[Record | None], news: Sequence[Record | None]) -> list[Record | None]:
+    """What was found, with news of those that were open."""
+    rest = iter(news)
+    return [record if is_ended(record) else next(rest) for record in found]
