@@ -6,58 +6,41 @@ fence: each claim, return and settlement names it and changes it, all in transac
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import os
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
 from penstock.brokers.base import Capabilities
-from penstock.brokers.zookeeper_looking import Shelf, ZooKeeperLooking
+from penstock.brokers.zookeeper_awaiting import LONGEST_WAIT, ZooKeeperAwaiting
+from penstock.brokers.zookeeper_endings import ZooKeeperEndings
 from penstock.brokers.zookeeper_nodes import (
     ROOT,
-    Held,
-    Holder,
-    Key,
-    Letter,
     Place,
-    decode,
     encode,
     named,
     queue_path,
-    unnamed,
 )
 from penstock.clock import SYSTEM_CLOCK, Clock
-from penstock.engines.memory_bells import ahear
-from penstock.engines.processes import Fate, Process
 from penstock.engines.zookeeper import Session
 from penstock.errors import EncodeError, Unavailable, Uncertain
-from penstock.message import Again, Dead, Lease, Message, Settlement
+from penstock.message import Lease, Message
 from penstock.plan import Listener
 from penstock.url import Url
 
 __all__ = ["ZooKeeperBroker"]
 
-R = TypeVar("R")
-
 _PARTS = ("queues", "keys", "settled", "dead", "revoked", "news", "workers")
 _BATCH = 100  # messages in one transaction
 _ROOM = 1_000  # bytes of a request that are no message
 _PATIENCE = 5.0  # seconds for which a publication is repeated
-_LONGEST_WAIT = 30.0  # look again after so long, should anything be lost
 _BUCKET = 600.0  # seconds: what was settled is known for one to two of them
 _DEAD_KEPT = 30 * 86_400.0
 _SWEEP_EVERY = 60.0
-_ROUNDED = 0.001  # names tell times in milliseconds, rounded up
-_THREADS = 8  # for awaiting callers
 
 
-class ZooKeeperBroker(ZooKeeperLooking):
+class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
     """Custody in an ensemble. Each object has a session of its own; closing it frees its leases."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -73,12 +56,7 @@ class ZooKeeperBroker(ZooKeeperLooking):
         self._known: set[str] = set()  # nodes that are there
         self._enrolment: tuple[str, bytes] | None = None
         self._sweep_at = 0.0
-        self._start_afresh()
-
-    def _start_afresh(self) -> None:
-        self._threads_of = os.getpid()
-        self._lock = threading.Lock()
-        self._executor: Executor | None = None
+        super().__init__()
 
     @classmethod
     def from_url(cls, url: Url, *, clock: Clock = SYSTEM_CLOCK) -> ZooKeeperBroker:
@@ -86,12 +64,7 @@ class ZooKeeperBroker(ZooKeeperLooking):
         return cls(session=Session(url), clock=clock)
 
     def close(self) -> None:
-        if self._threads_of != os.getpid():
-            self._start_afresh()
-        with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False)
+        self._close_threads()
         self._known.clear()
         self._enrolment = None
         self.session.close()
@@ -192,232 +165,9 @@ class ZooKeeperBroker(ZooKeeperLooking):
                 left = deadline - self._clock.monotonic()
                 if leases or left <= 0:
                     return leases
-                listener.wait(min(left, _LONGEST_WAIT if due is None else due))
+                listener.wait(min(left, LONGEST_WAIT if due is None else due))
         finally:
             listener.close()
-
-    def _claim(
-        self, queues: Sequence[str], limit: int, ttl: float
-    ) -> tuple[list[Lease], float | None]:
-        """Leases, and without any the seconds until there may be one."""
-        wanted = list(dict.fromkeys(queues))
-        if limit <= 0 or not wanted:
-            return [], None
-        shelves = self._shelves(wanted)
-        ended = self._ended(shelves)
-        revoked = self._revoked()
-        lines = [self._line(shelf, ended) for shelf in shelves]
-        leases: list[Lease] = []
-        turns = _in_turn(lines)
-        while len(leases) < limit:
-            places = [place for place, _ in zip(turns, range(limit - len(leases)), strict=False)]
-            if not places:
-                break
-            leases += self._take(places, shelves, ended, ttl, revoked)
-        return leases, None if leases else self._due(shelves, ended)
-
-    def _line(self, shelf: Shelf, ended: dict[Place, int]) -> Iterator[Place]:
-        now = self._clock.wall()
-        for name in shelf.messages:
-            place = Place(shelf.queue, name)
-            if (name not in shelf.leases or place in ended) and shelf.ready_at(name) <= now:
-                yield place
-
-    def _holders(self, shelves: Sequence[Shelf]) -> list[tuple[Place, Holder, int]]:
-        """Who works on what, with the version of the lease's node."""
-        places = [Place(shelf.queue, name) for shelf in shelves for name in shelf.leases]
-        found = self._data([place.lease for place in places])
-        return [
-            (place, decode(one[0], Holder), one[1].version)
-            for place, one in zip(places, found, strict=True)
-            if one is not None
-        ]
-
-    def _ended(self, shelves: Sequence[Shelf]) -> dict[Place, int]:
-        """Leases that ran out, or whose holder is surely dead, by the version of their node."""
-        now, found = self._now(), self._holders(shelves)
-        self._next_end = min((holder.until - now for _, holder, _ in found), default=None)
-        mine = Process.this(self._clock)
-        return {
-            place: version
-            for place, holder, version in found
-            if holder.until <= now
-            or (holder.process.host == mine.host and mine.fate(holder.process) is Fate.DEAD)
-        }
-
-    def _due(self, shelves: Sequence[Shelf], ended: dict[Place, int]) -> float | None:
-        now = self._clock.wall()
-        times = [
-            shelf.ready_at(name) - now - _ROUNDED
-            for shelf in shelves
-            for name in shelf.messages
-            if name not in shelf.leases
-        ]
-        if self._next_end is not None:
-            times.append(self._next_end)
-        return max(0.001, min(times)) if times else None
-
-    def _take(
-        self,
-        places: Sequence[Place],
-        shelves: Sequence[Shelf],
-        ended: dict[Place, int],
-        ttl: float,
-        revoked: dict[str, float],
-    ) -> list[Lease]:
-        """Claim these, each in one transaction; what somebody else was faster with is left out."""
-        later = {shelf.queue: shelf.later for shelf in shelves}
-        until = self._now() + ttl
-        data = encode(Holder(until, Process.this(self._clock)))
-        wall = self._clock.wall()
-        changes, leases = [], []
-        for place, found in zip(places, self._read(places), strict=True):
-            if found is None:
-                continue
-            held, version = found
-            deaths = held.deaths + (1 if held.leased else 0)
-            held = replace(held, attempt=held.attempt + 1, deaths=deaths, leased=True)
-            change: list[tuple[Any, ...]] = []
-            if place in ended:
-                change.append(("delete", place.lease, ended[place]))
-            key = encode(Key(place.queue, place.name))
-            change += [
-                ("set_data", place.message, encode(held), version),
-                ("create", place.lease, data, None, True),
-                ("set_data", f"{ROOT}/keys/{named(held.key)}", key),
-            ]
-            if place.name in later[place.queue]:
-                change.append(("delete", place.later(later[place.queue][place.name])))
-            changes.append(change)
-            mark = revoked.get(held.id, 0.0) > wall
-            leases.append(held.lease(place.queue, until, version + 1, revoked=mark))
-        outcomes = self.session.change(changes)
-        return [lease for lease, wrong in zip(leases, outcomes, strict=True) if wrong is None]
-
-    def _revoked(self) -> dict[str, float]:
-        (names,) = self._children(f"{ROOT}/revoked")
-        ends: dict[str, float] = {}
-        for name in names:
-            quoted, _, end = name.rpartition("~")
-            task_id = unnamed(quoted)
-            ends[task_id] = max(ends.get(task_id, 0.0), int(end) / 1000)
-        return ends
-
-    # --- extending and settling ----------------------------------------------------------
-
-    def _places(self, leases: Sequence[Lease]) -> list[tuple[Place, Key] | None]:
-        """Where leased messages are, as their keys tell."""
-        found = self._data([f"{ROOT}/keys/{named(lease.message.key)}" for lease in leases])
-        keys = [None if one is None else decode(one[0], Key) for one in found]
-        return [key and (Place(key.queue, key.name), key) for key in keys]
-
-    def extend(self, leases: Sequence[Lease], ttl: float) -> list[Lease]:
-        if not leases:
-            return []
-        until = self._now() + ttl
-        data = encode(Holder(until, Process.this(self._clock)))
-        there = [
-            (lease, place[0])
-            for lease, place in zip(leases, self._places(leases), strict=True)
-            if place is not None and place[1].settled < 0
-        ]
-        outcomes = self.session.change(
-            [
-                [("check", place.message, lease.fence), ("set_data", place.lease, data)]
-                for lease, place in there
-            ]
-        )
-        kept = [
-            lease
-            for (lease, place), wrong in zip(there, outcomes, strict=True)
-            if wrong is None or self._lease_anew(lease, place, data)
-        ]
-        return [replace(lease, until=until) for lease in kept]
-
-    def _lease_anew(self, lease: Lease, place: Place, data: bytes) -> bool:
-        """The session that held it is over, but nobody has claimed it since."""
-        change = [("check", place.message, lease.fence), ("create", place.lease, data, None, True)]
-        return self.session.change([change]) == [None]
-
-    def settle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        if not settlements:
-            return []
-        new = [x.message.queue for x in settlements if isinstance(x, Again)]
-        self._have_queues(new)
-        places = self._places([settlement.lease for settlement in settlements])
-        open_ones = [
-            (settlement, place[0])
-            for settlement, place in zip(settlements, places, strict=True)
-            if place is not None and place[1].settled < 0
-        ]
-        bucket = self._bucket()
-        outcomes = self.session.change(
-            [
-                [*self._ending(settlement, place, bucket), ("delete", place.lease)]
-                for settlement, place in open_ones
-            ]
-        )
-        done = {
-            id(settlement)
-            for (settlement, place), wrong in zip(open_ones, outcomes, strict=True)
-            if wrong is None or self._settled_anyway(settlement, place, bucket)
-        }
-        done |= {
-            id(settlement)
-            for settlement, place in zip(settlements, places, strict=True)
-            if place is not None and place[1].settled == settlement.lease.fence
-        }
-        return [settlement for settlement in settlements if id(settlement) not in done]
-
-    def _settled_anyway(self, settlement: Settlement, place: Place, bucket: str) -> bool:
-        """It was settled so before, or only the node of its lease has gone with a session."""
-        if self.session.change([self._ending(settlement, place, bucket)]) == [None]:
-            return True
-        ((found, known),) = zip(self._read([place]), self._places([settlement.lease]), strict=True)
-        fence = settlement.lease.fence
-        if known is not None and known[1].settled == fence:
-            return True
-        handed_back = (
-            isinstance(settlement, Again) and settlement.message.key == settlement.lease.message.key
-        )
-        return handed_back and found is not None and found[0].returned == fence
-
-    def _ending(self, settlement: Settlement, place: Place, bucket: str) -> list[tuple[Any, ...]]:
-        """The change that ends a lease, but for its node."""
-        lease = settlement.lease
-        message, fence, now = lease.message, lease.fence, self._clock.wall()
-        if isinstance(settlement, Again) and settlement.message.key == message.key:
-            return self._return(settlement, place, now)
-        name = named(message.key)
-        change: list[tuple[Any, ...]] = [
-            ("delete", place.message, fence),
-            ("set_data", f"{ROOT}/keys/{name}", encode(Key(place.queue, place.name, fence))),
-            ("create", f"{bucket}/{name}"),
-        ]
-        if isinstance(settlement, Again):
-            retry = settlement.message
-            ready_at = max(retry.ready_at, settlement.at)
-            change += self._fitting(replace(retry, ready_at=ready_at))
-        elif isinstance(settlement, Dead):
-            held = replace(Held.of(message, now), attempt=lease.attempt, deaths=lease.deaths)
-            letter = Letter(message.queue, held, settlement.reason, lease.attempt, now)
-            change.append(("create", f"{ROOT}/dead/{name}", encode(letter)))
-        return change
-
-    def _return(self, settlement: Again, place: Place, now: float) -> list[tuple[Any, ...]]:
-        """Back to its place, with what its message says now."""
-        lease = settlement.lease
-        ready_at = max(settlement.message.ready_at, settlement.at)
-        held = replace(
-            Held.of(replace(settlement.message, ready_at=ready_at), now),
-            attempt=lease.attempt,
-            deaths=lease.deaths,
-            returned=lease.fence,
-        )
-        change: list[tuple[Any, ...]] = [("set_data", place.message, encode(held), lease.fence)]
-        if ready_at > now:
-            change.append(("create", place.later(ready_at)))
-        return change
 
     # --- upkeep --------------------------------------------------------------------------
 
@@ -486,87 +236,8 @@ class ZooKeeperBroker(ZooKeeperLooking):
         paths = [f"{queue_path(queue)}/{part}" for queue in dict.fromkeys(queues) for part in parts]
         return self.session.listen((*paths, f"{ROOT}/news"))
 
-    # --- the same, awaiting --------------------------------------------------------------
-
-    def _on_a_thread(self, call: Callable[[], R]) -> Future[R]:
-        if self._threads_of != os.getpid():  # threads do not come along to a forked child
-            self._start_afresh()
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(
-                    _THREADS, thread_name_prefix="penstock-zookeeper"
-                )
-            return self._executor.submit(call)
-
-    async def apublish(self, messages: Sequence[Message]) -> None:
-        await asyncio.wrap_future(self._on_a_thread(lambda: self.publish(messages)))
-
-    async def aextend(self, leases: Sequence[Lease], ttl: float) -> list[Lease]:
-        return await asyncio.wrap_future(self._on_a_thread(lambda: self.extend(leases, ttl)))
-
-    async def asettle(self, settlements: Sequence[Settlement]) -> list[Settlement]:
-        return await asyncio.wrap_future(self._on_a_thread(lambda: self.settle(settlements)))
-
-    async def alease(
-        self, queues: Sequence[str], limit: int, ttl: float, wait: float = 0.0
-    ) -> list[Lease]:
-        leases, _ = await self._aclaim(queues, limit, ttl)
-        if leases or wait <= 0 or limit <= 0 or not queues:
-            return leases
-        deadline = self._clock.monotonic() + wait
-        listening = self._on_a_thread(lambda: self.listen(queues))
-        try:
-            listener = await asyncio.wrap_future(listening)
-        except asyncio.CancelledError:
-            listening.add_done_callback(_close_late)
-            raise
-        try:
-            while True:
-                leases, due = await self._aclaim(queues, limit, ttl)
-                left = deadline - self._clock.monotonic()
-                if leases or left <= 0:
-                    return leases
-                await ahear(listener, min(left, _LONGEST_WAIT if due is None else due))
-        finally:
-            listener.close()
-
-    async def _aclaim(
-        self, queues: Sequence[str], limit: int, ttl: float
-    ) -> tuple[list[Lease], float | None]:
-        claiming = self._on_a_thread(lambda: self._claim(queues, limit, ttl))
-        try:
-            return await asyncio.wrap_future(claiming)
-        except asyncio.CancelledError:  # what it claims, or has claimed, nobody would work on
-            claiming.add_done_callback(self._hand_back_late)
-            raise
-
-    def _hand_back_late(self, claiming: Future[tuple[list[Lease], float | None]]) -> None:
-        if claiming.cancelled() or claiming.exception() is not None:
-            return
-        leases, _ = claiming.result()
-        if leases:
-            with contextlib.suppress(Unavailable, Uncertain):  # then they run out
-                self.settle([Again(lease, lease.message) for lease in leases])
-
     def __repr__(self) -> str:
         return f"ZooKeeperBroker({str(self.session.url)!r})"
-
-
-def _close_late(listening: Future[Listener]) -> None:
-    if not listening.cancelled() and listening.exception() is None:
-        listening.result().close()
-
-
-def _in_turn(lines: Sequence[Iterator[Place]]) -> Iterator[Place]:
-    """One of each line after the other, as long as there is something."""
-    left = list(lines)
-    while left:
-        for line in list(left):
-            place = next(line, None)
-            if place is None:
-                left.remove(line)
-            else:
-                yield place
 
 
 def _batches(
