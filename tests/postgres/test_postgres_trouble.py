@@ -1,13 +1,9 @@
 """A server that goes away, is replaced, fills up or refuses amid the work: said, and waited out."""
 
 import contextlib
-import os
-import shutil
-import subprocess
 import threading
 import time
 
-import psycopg
 import pytest
 
 from penstock.brokers.registry import open_broker
@@ -176,51 +172,21 @@ def test_a_password_that_is_changed_amid_the_work(bench, server):
     assert "first" not in f"{caught.value}{worker.text}"
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of its own that the server may write to, where the machine lets us."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "penstock-test", place]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"this machine lets us mount nothing: {done.stderr.decode().strip()}")
-    space = place / "space"
-    space.mkdir()
-    shutil.chown(space, "postgres", "postgres")
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o001)  # the server's user must get there
-    yield space
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def fill(server):
-    """Write until nothing more goes."""
-    for size in (1 << 20, 1 << 13):
-        with contextlib.suppress(psycopg.errors.DiskFull):
-            while True:
-                server.sql("INSERT INTO filler SELECT repeat('x', %s)", size)
-
-
 def send_on(task, kept):
     while True:
         kept.append(task.delay(len(kept)))
 
 
 def test_a_full_disk_refuses_and_goes_on_once_there_is_room(bench, server, small_disk):
-    server.sql(f"CREATE TABLESPACE small LOCATION '{small_disk}'")
-    server.sql("ALTER DATABASE penstock SET default_tablespace = small")
+    server.keep_tables_at(small_disk)
     tasks = tasks_on(bench, server.url(), patience=0.5)
     worker = bench.worker("-c", "1")
     kept = [tasks.noted.delay(number) for number in range(20)]
     kept[-1].get(timeout=20)
-    server.sql("CREATE TABLE filler (data text)")
-    server.sql("ALTER TABLE filler ALTER data SET STORAGE EXTERNAL")
-    fill(server)
+    server.fill()
     with pytest.raises(Unavailable, match="disk is full"):
         send_on(tasks.noted, kept)
-    server.sql("DROP TABLE filler")
+    server.make_room()
     kept.append(works_again(bench, tasks, 10**6))
     each_ran_once(bench, kept)
     assert worker.stop() == 0

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from mariadb_server import MariadbServer
 from penstock import App
 from penstock.engines.sql_database import SqlDatabase
 from penstock.engines.sql_rows import as_record, as_rows, refuses
@@ -19,6 +20,8 @@ from penstock.results.sql import SqlStore
 from penstock.url import Url
 from penstock.wire.result import ResultDocument as Document
 from penstock.wire.result import decode_result, encode_result, read_exception
+from postgres_server import PostgresServer
+from servers import certificate
 from wire_samples import sample
 from workers import wait_for
 
@@ -216,6 +219,46 @@ def test_a_wrong_password(mariadb_server, mariadb_url, postgres_server, record):
     postgres_server.ensure()
     wrong = f"db+{postgres_server.url(password='wrong')}"
     assert "password" in refusal(wrong, ConfigError, record)
+
+
+@pytest.mark.parametrize("kind", [MariadbServer, PostgresServer])
+def test_a_server_that_speaks_tls(kind, record):
+    with kind(tls=True) as server:
+        scheme = "db+" if kind is PostgresServer else ""
+        with opened(f"{scheme}{server.tls_url()}") as store:
+            one = record()
+            assert store.put([one]) == []
+            assert store.get([one.id])[0].state == "SUCCESS"
+        strange = server.folder / "strange"
+        strange.mkdir()
+        other, _ = certificate(strange)
+        wrong = f"{scheme}{server.tls_url()}".replace("server.crt", f"strange%2F{other.name}")
+        assert "verify failed" in refusal(wrong, Unavailable, record)
+
+
+def test_an_account_that_must_speak_tls(record):
+    with MariadbServer(tls=True) as server:
+        server.sql(f"ALTER USER {server.USER}@'%' REQUIRE SSL")
+        with opened(server.tls_url()) as store:
+            assert store.put([record()]) == []
+        assert "password" in refusal(server.url(), ConfigError, record)
+
+
+def put_for_ever(store, record):
+    while True:
+        store.put([record()])
+
+
+def test_a_full_disk_refuses_until_there_is_room(record, small_disk):
+    with PostgresServer() as server:
+        server.keep_tables_at(small_disk)
+        with opened(f"db+{server.url()}") as store:
+            store.put([record()])
+            server.fill()
+            with pytest.raises(Unavailable, match="disk is full"):
+                put_for_ever(store, record)
+            server.make_room()
+            assert store.put([record()]) == []
 
 
 def test_a_database_that_is_not_there(mariadb_server, mariadb_url, postgres_server, record):

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from urllib.parse import quote
 
-from servers import Server, ServerFailed, path_of
+from servers import Server, ServerFailed, certificate, path_of
 
 __all__ = ["MariadbServer"]
 
@@ -16,6 +16,10 @@ class MariadbServer(Server):
     READY = "ready for connections"
     DATABASE = "shop"
     USER, PASSWORD = "joe", "open@42/sesame:"  # with what a URL must quote
+
+    def __init__(self, *, tls=False):
+        self.tls = tls
+        super().__init__()
 
     def start(self):
         fresh = not (self.folder / "data").exists()
@@ -51,8 +55,16 @@ class MariadbServer(Server):
             path_of("mariadbd"), "--no-defaults", f"--datadir={self.folder}/data",
             f"--socket={self.folder}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
             "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--skip-log-bin",
-            "--skip-name-resolve", *self._user,
+            "--skip-name-resolve", *self._user, *self._with_tls(),
         ]  # fmt: skip
+
+    def _with_tls(self):
+        if not self.tls:
+            return ()
+        path, key = certificate(self.folder)
+        if os.getuid() == 0:
+            shutil.chown(key, "mysql")
+        return (f"--ssl-cert={path}", f"--ssl-key={key}")
 
     @property
     def port(self):
@@ -61,6 +73,11 @@ class MariadbServer(Server):
     def url(self, database=DATABASE, *, user=USER, password=PASSWORD, scheme="db+mysql"):
         login = f"{user}:{quote(password, safe='')}"
         return f"{scheme}://{login}@127.0.0.1:{self.port}/{database}"
+
+    def tls_url(self):
+        """With the authority to check it by; the certificate is for ``localhost``."""
+        authority = quote(str(self.folder / "server.crt"), safe="")
+        return f"{self.url()}?ssl_ca={authority}".replace("@127.0.0.1:", "@localhost:")
 
     def sql(self, *statements, database=None):
         """Have the server's root run these; gives the rows of the last."""

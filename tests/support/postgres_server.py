@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from servers import SECONDS_TO_START, SECONDS_TO_STOP, Server, ServerFailed, path_of
+from servers import SECONDS_TO_START, SECONDS_TO_STOP, Server, ServerFailed, certificate, path_of
 
 __all__ = ["PostgresServer", "PostgresStandby"]
 
@@ -28,7 +28,8 @@ class PostgresServer(Server):
     BUSY = "is still in use"  # by processes of the one that was killed, for a moment
     USER, PASSWORD, DATABASE = "penstock", "open@42/sesame:", "penstock"
 
-    def __init__(self, *, settings=None):
+    def __init__(self, *, settings=None, tls=False):
+        self.tls = tls
         self.settings = {"fsync": "off", "full_page_writes": "off"} | (settings or {})
         self._numbers = itertools.count(1)
         super().__init__()
@@ -75,6 +76,11 @@ class PostgresServer(Server):
         done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ServerFailed(f"initdb: {done.stderr or done.stdout}")
+        if self.tls:
+            path, key = certificate(self.folder)
+            if not os.geteuid():
+                shutil.chown(key, "postgres", "postgres")
+            self.settings |= {"ssl": "on", "ssl_cert_file": path, "ssl_key_file": key}
 
     def start(self):
         deadline = time.monotonic() + SECONDS_TO_START
@@ -127,9 +133,37 @@ class PostgresServer(Server):
         where = f"host={hosts}&port={ports}&target_session_attrs=read-write"
         return f"postgresql://{login}@/{self.DATABASE}?{where}"
 
+    def tls_url(self):
+        """With the authority to check it by; the certificate is for ``localhost``."""
+        authority = quote(str(self.folder / "server.crt"), safe="")
+        where = self.url().replace("@127.0.0.1:", "@localhost:")
+        return f"{where}?sslmode=verify-full&sslrootcert={authority}"
+
     def fresh(self):
         """The name of a schema that nobody has used."""
         return f"penstock_{next(self._numbers)}"
+
+    # --- a disk that fills up ----------------------------------------------------------------
+
+    def keep_tables_at(self, disk):
+        """Have new tables there."""
+        self.sql(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        self.sql(f"ALTER DATABASE {self.DATABASE} SET default_tablespace = small")
+
+    def fill(self):
+        """Write until nothing more goes."""
+        from psycopg.errors import DiskFull
+
+        self.sql("CREATE TABLE filler (data text)")
+        self.sql("ALTER TABLE filler ALTER data SET STORAGE EXTERNAL")
+        for size in (1 << 20, 1 << 13):
+            with contextlib.suppress(DiskFull):
+                while True:
+                    self.sql("INSERT INTO filler SELECT repeat('x', %s)", size)
+
+    def make_room(self):
+        """Take that away again."""
+        self.sql("DROP TABLE filler")
 
     # --- commands ------------------------------------------------------------------------
 
