@@ -35,7 +35,7 @@ WORKERS = {
         [PYTHON, "-m", "procrastinate", "--app=_app_procrastinate.app", "worker", "-c", "20"]
     ] * 2,
     "pgqueuer": [
-        [PYTHON, "-m", "pgqueuer", "run", "_app_pgqueuer:main", "--log-level", "ERROR"]
+        [PYTHON, str(HERE.resolve() / "_app_pgqueuer.py")]
     ] * 2,
 }  # fmt: skip
 
