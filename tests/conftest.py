@@ -1,8 +1,9 @@
 """Servers for every test here: one of each kind for the whole run, empty for each test."""
 
-import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -106,19 +107,16 @@ def zookeeper_url(zookeeper_server):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A disk of its own that the server may write to, where the machine lets us."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "penstock-test", place]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"this machine lets us mount nothing: {done.stderr.decode().strip()}")
-    space = place / "space"
-    space.mkdir()
-    shutil.chown(space, "postgres", "postgres")
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o001)  # the server's user must get there
-    yield space
-    subprocess.run(["umount", "--lazy", place], check=True)
+def small_disk():
+    """A disk of its own that PostgreSQL may write to, where the machine lets us."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the server's user must get there
+        command = ["mount", "-t", "tmpfs", "-o", "size=24m", "penstock-test", folder]
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip(f"this machine lets us mount nothing: {done.stderr.decode().strip()}")
+        space = Path(folder) / "space"
+        space.mkdir()
+        shutil.chown(space, "postgres", "postgres")
+        yield space
+        subprocess.run(["umount", "--lazy", folder], check=True)

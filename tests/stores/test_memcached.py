@@ -1,8 +1,10 @@
 """What a cache does to results: it forgets, it has a limit, it goes away. Nobody waits for ever."""
 
 import contextlib
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -250,17 +252,18 @@ def test_a_server_that_speaks_tls(record):
             store.get(["x"])
 
 
-def test_a_server_that_wants_a_login(tmp_path):
-    names = tmp_path / "names"
-    names.write_text("joe:s3cret\n")
-    names.chmod(0o644)
-    tmp_path.chmod(0o755)
-    with (
-        MemcachedServer("-Y", str(names)) as server,
-        opened(server.url()) as store,
-        pytest.raises(ConfigError, match="wants a login"),
-    ):
-        store.get(["x"])
+def test_a_server_that_wants_a_login():
+    with tempfile.TemporaryDirectory() as folder:  # its user must get there, not only ours
+        Path(folder).chmod(0o755)
+        names = Path(folder) / "names"
+        names.write_text("joe:s3cret\n")
+        names.chmod(0o644)
+        with (
+            MemcachedServer("-Y", str(names)) as server,
+            opened(server.url()) as store,
+            pytest.raises(ConfigError, match="wants a login"),
+        ):
+            store.get(["x"])
 
 
 def test_without_the_extra(monkeypatch, memcached_url):
