@@ -81,7 +81,7 @@ conformance: $(VENV)/.test $(VENV)/.servers ## the published suite, on every bro
 
 .PHONY: interop
 interop: $(VENV)/.test $(VENV)/.servers ## every pairing with real Celery processes, on one Redis
-	@INTEROP=full $(BIN)/pytest tests/interop $(PYTEST)
+	@INTEROP=full $(BIN)/pytest tests/interop tests/redis/test_redis_clients.py $(PYTEST)
 
 .PHONY: simulate
 simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make simulate SEEDS=1000
@@ -91,7 +91,8 @@ simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make
 
 .PHONY: faults
 faults: $(VENV)/.test $(VENV)/.servers ## every crash point, queues under 1,000 SIGKILLs, a storm over each broker
-	@CRASH_POINTS=all FAULTS=full $(BIN)/pytest tests/faults tests/redis/test_redis_cuts.py $(PYTEST)
+	@CRASH_POINTS=all FAULTS=full $(BIN)/pytest tests/faults tests/redis/test_redis_cuts.py \
+		tests/redis/test_redis_trouble.py $(PYTEST)
 	@$(BIN)/python tests/support/queue_storm.py --kills 1000
 	@$(BIN)/python tests/support/storms.py
 

@@ -214,6 +214,33 @@ def test_a_task_that_waits_is_revoked_and_never_begins(fleet, asking, name):
     assert not [line for line in fleet.journal() if "never" in line]
 
 
+@pytest.mark.parametrize("terminate", [False, True], ids=["what waits", "what runs"])
+def test_celery_revokes_by_stamps(fleet, celery, terminate):
+    gate = fleet.gate()
+    stamp = {"stamped_headers": ["batch"], "batch": f"batch-{terminate}"}
+    running = celery("send", "late_typed", (gate.name,), queue="ours", **stamp)
+    gate.await_reader()
+    waiting = celery("send", "marked", (f"stamped-{terminate}",), queue="ours", **stamp)
+    other = celery("send", "add", (1, 1), queue="ours", stamped_headers=["batch"], batch="another")
+    ((answer,),) = [
+        reply.values()
+        for reply in celery(
+            "control", "revoke_by_stamped_headers", {"batch": [stamp["batch"]]},
+            destination=[OURS], terminate=terminate, reply=True, timeout=10,
+        )
+    ]  # fmt: skip
+    if terminate:
+        assert answer == {"ok": f"headers {{'batch': ['{stamp['batch']}']}} revoked"}
+        assert celery("outcome", running)[0] == "REVOKED"
+    else:
+        assert "but not terminated" in answer["ok"]
+        gate.open()
+        assert celery("outcome", running)[0] == "SUCCESS"
+    assert celery("outcome", waiting)[0] == "REVOKED"
+    assert celery("outcome", other)[1] == 2
+    assert not [line for line in fleet.journal() if f"stamped-{terminate}" in line]
+
+
 def test_a_celery_worker_that_starts_learns_of_revoked_ids(fleet, penstock):
     penstock("control", "revoke", "revoked-before")
     fleet.worker("celery", name="late", queues=["late"], concurrency=1)

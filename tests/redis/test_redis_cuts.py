@@ -76,7 +76,8 @@ def cuts(desk, act):
                 assert cut.is_set(), f"{direction}, byte {place} of {size}"
                 desk.proxy.heal()
                 yield direction, error
-            else:  # it said less this time, or the line that hears was cut: it may speak any time
+            else:  # it said less this time, or the cut fell between two exchanges: that is seen
+                assert not cut.is_set() or cut.clean, f"{direction}, byte {place} of {size}"
                 desk.proxy.heal()
 
 

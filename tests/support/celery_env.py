@@ -8,12 +8,13 @@ on first use.
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
-__all__ = ["REQUIREMENTS", "CannotMake", "folder", "make", "python_of"]
+__all__ = ["PACKAGES", "REQUIREMENTS", "CannotMake", "folder", "make", "packages", "python_of"]
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = {
@@ -23,6 +24,7 @@ REQUIREMENTS = {
     ),
     "5.4": ("celery[redis]==5.4.*", "kombu==5.4.*"),  # with the kombu of its own time
 }
+PACKAGES = {"redis-oldest": ("redis==5.0.0", "hiredis==2.3.2")}  # as pyproject.toml allows it
 
 
 class CannotMake(Exception):
@@ -57,6 +59,23 @@ def make(version):
         return python
 
 
+def packages(name):
+    """A folder with those packages alone, for PYTHONPATH: it goes before what is installed here.
+
+    Made where it must be; raises CannotMake.
+    """
+    where, wanted = ROOT / f".venv-{name}", "\n".join(PACKAGES[name])
+    stamp = where / ".ready"
+    with where.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stamp.exists() and stamp.read_text() == wanted):
+            print(f"making {where.name}", file=sys.stderr)
+            shutil.rmtree(where, ignore_errors=True)
+            _install(sys.executable, "--no-deps", "--target", where, *PACKAGES[name])
+            stamp.write_text(wanted)
+    return where
+
+
 def _wanted(version):
     return "\n".join(REQUIREMENTS[version])
 
@@ -64,19 +83,20 @@ def _wanted(version):
 def _make(where, requirements):
     venv.create(where, with_pip=True, clear=True)
     (where / ".gitignore").write_text("*\n")
+    _install(where / "bin" / "python", *requirements)
+
+
+def _install(python, *words):
     done = subprocess.run(
-        [
-            where / "bin" / "python", "-m", "pip", "install",
-            "--quiet", "--disable-pip-version-check", *requirements,
-        ],
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *words],
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
     if done.returncode:
-        raise CannotMake(f"{where.name}: {done.stderr or done.stdout}")
+        raise CannotMake(f"{words}: {done.stderr or done.stdout}")
 
 
 if __name__ == "__main__":

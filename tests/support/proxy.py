@@ -74,7 +74,8 @@ class Proxy:
     def cut_after(self, count, direction):
         """Let exactly so many bytes pass that way from now on, then cut that connection.
 
-        Gives an event that is set when it is.
+        Gives an event that is set when it is; ``clean`` then says that nothing which had come was
+        held back: it was cut between two things that were sent.
         """
         return self._trap(count, direction, "cut")
 
@@ -199,20 +200,28 @@ class Proxy:
         )
 
 
+class Sprung(threading.Event):
+    """Set when a connection fell into a trap."""
+
+    clean = False  # nothing of what had come was held back
+
+
 class _Trap:
     """So many bytes still pass, and then it is cut, or the rest swallowed."""
 
     def __init__(self, count, what):
         self.count = count
         self.what = what
-        self.sprung = threading.Event()
+        self.sprung = Sprung()
 
     def passing(self, data):
         """What of it may pass, and what becomes of the connection then."""
         passing = data[: self.count]
         self.count -= len(passing)
-        full = len(data) > len(passing) or (self.count == 0 and self.what == "cut")
+        torn = len(data) > len(passing)
+        full = torn or (self.count == 0 and self.what == "cut")
         if full:
+            self.sprung.clean = not torn
             self.sprung.set()
         return passing, self.what if full else ""
 

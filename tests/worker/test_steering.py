@@ -1,9 +1,12 @@
 """Workers on a file are asked and told while they run."""
 
+import os
+import signal
+
 import pytest
 
 from penstock import TaskRevokedError
-from workers import wait_for
+from workers import await_gone, wait_for
 
 HOLD = """
     @app.task
@@ -101,3 +104,69 @@ def test_several_workers_answer_each_for_itself(bench):
     assert list(control.inspect("a@here", timeout=20).ping()) == ["a@here"]
     assert list(control.inspect(pattern="b*", timeout=1).ping()) == ["b@here"]
     assert control.inspect("c@here", timeout=0.1).ping() is None
+
+
+MINDS = """
+    import os, signal, time
+
+    @app.task
+    def minds(code):
+        def on_signal(number, _):
+            note(f"minded {number}")
+            if code is not None:
+                os._exit(code)
+
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGHUP, on_signal)
+        note("began")
+        while True:
+            time.sleep(60)
+
+    @app.task
+    def sleeps():
+        note("began")
+        time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_task_gets_the_signal_that_it_is_terminated_by(bench, asked, number):
+    tasks = bench.tasks(MINDS)
+    bench.worker("-c", "1")
+    result = tasks.minds.delay(0)
+    bench.noted("began")
+    answer = asked("terminate", task_id=result.id, signal=number.name)
+    assert answer == {"ok": f"terminate: {result.id}"}
+    with pytest.raises(TaskRevokedError, match="terminated"):
+        result.get(timeout=20)
+    bench.noted(f"minded {number.value}")
+    assert tasks.add.delay(1, 2).get(timeout=20) == 3
+
+
+def test_terminate_ends_by_the_signal_who_has_no_handler_for_it_and_no_other_does(bench, asked):
+    """A TERM that nobody asked for, as at a shutdown of the machine, ends no task."""
+    tasks = bench.tasks(MINDS)
+    worker = bench.worker("-c", "1")
+    result = tasks.sleeps.delay()
+    bench.noted("began")
+    (executor,) = worker.executors()
+    os.kill(executor, signal.SIGTERM)
+    assert asked("active")[0]["id"] == result.id
+    asked("revoke", task_id=result.id, terminate=True)
+    await_gone(executor, within=4)  # before it would be killed
+    with pytest.raises(TaskRevokedError, match="terminated"):
+        result.get(timeout=20)
+
+
+def test_who_does_not_heed_the_signal_is_killed(bench, asked):
+    tasks = bench.tasks(MINDS)
+    worker = bench.worker("-c", "1")
+    result = tasks.minds.delay(None)
+    bench.noted("began")
+    (executor,) = worker.executors()
+    asked("revoke", task_id=result.id, terminate=True)
+    bench.noted("minded 15")
+    assert tasks.add.delay(1, 2).get(timeout=20) == 3  # another is there meanwhile
+    await_gone(executor, within=20)
+    with pytest.raises(TaskRevokedError, match="terminated"):
+        result.get(timeout=20)

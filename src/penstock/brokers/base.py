@@ -130,6 +130,9 @@ class Broker(ABC):
         Leases, the worker's name and listeners stay. To be called from any thread.
         """
 
+    def part(self) -> None:  # noqa: B027 - where nobody is waited for nothing is to be done
+        """Only last words follow, and :meth:`close`: a server that is away is not waited for."""
+
     def settle_and_lease(
         self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int, ttl: float
     ) -> tuple[list[Settlement], list[Lease]]:

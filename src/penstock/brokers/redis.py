@@ -64,6 +64,9 @@ class RedisBroker(RedisCompany):
     def reconnect(self) -> None:
         self.engine.reconnect()
 
+    def part(self) -> None:
+        self.engine.part()
+
     def close(self) -> None:
         try:
             if self._me.current and (self._me.claims or self._me.name):

@@ -18,7 +18,7 @@ from penstock.engines.memory_bells import ahear
 from penstock.engines.pending import resolved
 from penstock.engines.redis_batch import Batch, Script, Word
 from penstock.engines.redis_ears import Ears, HeedingListener
-from penstock.engines.redis_errors import is_elsewhere, refused
+from penstock.engines.redis_errors import is_elsewhere, refused, unreachable
 from penstock.engines.redis_line import Line
 from penstock.engines.redis_sentinel import SENTINEL_SCHEMES, behind_sentinels, master_and_database
 from penstock.engines.tickets import Line as Turns
@@ -66,6 +66,7 @@ class RedisServer:
         self._pool: Any = None  # the library's, which knows how to connect
         self._patience = _REPLY_TIMEOUT
         self._free: list[Line] = []
+        self._is_away = self._is_parting = False
         self._lock = threading.Lock()
         self._executor: Executor | None = None
         self._turns = Turns(self._carry_out)
@@ -170,6 +171,7 @@ class RedisServer:
                         told[place] = line.reply()
         except OSError as error:
             line.close()
+            self._is_away = True
             raise Uncertain(
                 f"the connection to Redis at {self.url} was lost before it replied: {_said(error)}"
             ) from error
@@ -205,26 +207,31 @@ class RedisServer:
             try:
                 line = self._free.pop()
             except IndexError:
-                return self._new_line()
+                break
             if line.is_quiet:
                 return line
             line.close()
+        if self._is_parting and self._is_away:
+            raise Unavailable(f"Redis at {self.url} is away, and this process is ending")
+        return self._new_line()
 
     def _new_line(self) -> Line:
         """A connection of its own for the caller; raises Unavailable, or ConfigError."""
         pool = self._connections()  # says what is missing where the library is
         import redis
 
-        connection = pool.connection_class(**pool.connection_kwargs)
+        try:
+            connection = pool.connection_class(**pool.connection_kwargs)
+        except (TypeError, ValueError, redis.RedisError) as error:  # an option it does not have
+            raise ConfigError(f"the URL {self.url} cannot be used: {error}") from error
         try:
             connection.connect()
         except (redis.AuthenticationError, redis.ResponseError, redis.BusyLoadingError) as error:
             raise refused(error, self.url) from error
         except (redis.RedisError, OSError) as error:
-            raise Unavailable(
-                f"Redis at {self.url} cannot be reached: {_said(error)}; is it running, and is the"
-                " address right?"
-            ) from error
+            self._is_away = True
+            raise unreachable(error, self.url) from error
+        self._is_away = False
         connection._sock.settimeout(self._patience)  # noqa: SLF001 - it had less while it connected
         return Line(connection)
 
@@ -247,6 +254,14 @@ class RedisServer:
         if not self._ears.bells._ears:  # noqa: SLF001 - others may still listen
             self._ears.close()
         self._hang_up()
+        self._is_parting = False
+
+    def part(self) -> None:
+        """Only last words follow: once the server is known to be away, the rest is not said.
+
+        Else a server that hangs would be waited for with each of them.
+        """
+        self._is_parting = True
 
     def reconnect(self) -> None:
         """Drop every connection that is not in use just now, and the one that hears."""

@@ -297,7 +297,9 @@ class Ears:
             with self._lock:
                 confirmed = self._confirmed.get(name)
             if confirmed is not None:
+                anew = confirmed.is_set()
                 confirmed.set()
+                return [name] if anew else []  # a look before this one may have missed something
         return []
 
     def _pass_on(self, name: str, message: bytes) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from penstock.errors import BrokerError, ConfigError, PenstockError, Unavailable
+from pathlib import Path
 
-__all__ = ["is_elsewhere", "refused"]
+from penstock.errors import BrokerError, ConfigError, PenstockError, Unavailable
+from penstock.url import Url
+
+__all__ = ["is_elsewhere", "refused", "unreachable"]
 
 # First word of the server's reply -> (error, what helps). Unavailable: surely nothing was done.
 _REPLIES: dict[str, tuple[type[PenstockError], str]] = {
@@ -48,3 +51,42 @@ _CLASSES = {
     "NOAUTH": "AuthenticationError",
     "NOPERM": "NoPermissionError",
 }
+
+# What a text of the TLS library holds -> what helps. Waiting does not, so it is a ConfigError.
+_TLS = {
+    "mismatch": "its certificate is for another name: use the name that it is for",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted here: name the authority that "
+    "signed it, ?ssl_ca_certs=file",
+    "CERTIFICATE_REQUIRED": "it wants a certificate: ?ssl_certfile=file&ssl_keyfile=file",
+    "UNKNOWN_CA": "it does not trust the certificate that it is shown: one of its own authority is "
+    "wanted, ?ssl_certfile=file&ssl_keyfile=file",
+    "WRONG_VERSION_NUMBER": "it speaks no TLS: write redis://",
+}
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_ca_path")
+
+
+def unreachable(error: Exception, url: Url) -> PenstockError:
+    """The error for a server to which no connection could be made."""
+    said = str(error) or type(error).__name__
+    for name in _FILES:
+        file = url.options.get(name)
+        if file and not Path(file).exists():
+            return ConfigError(f"{name} of {url} names a file that is not there: {file}")
+    for known, remedy in _TLS.items():
+        if known in said:
+            return ConfigError(f"Redis at {url} and this side cannot agree: {said}; {remedy}")
+    return Unavailable(
+        f"Redis at {url} cannot be reached: {said}; is it running, and is the address right?"
+        + _about_tls(said, secure=url.scheme.startswith("rediss"))
+    )
+
+
+def _about_tls(said: str, *, secure: bool) -> str:
+    """What else it may be, where somebody took the connection and then said nothing of use."""
+    if "refused" in said or "resol" in said:
+        return ""
+    if not secure:
+        return " If it speaks TLS, write rediss://" if "reset" in said or "closed" in said else ""
+    if "EOF" in said or "alert" in said or "closed" in said or "reset" in said:
+        return " It may want a certificate: ?ssl_certfile=file&ssl_keyfile=file"
+    return " If it speaks no TLS, write redis://"

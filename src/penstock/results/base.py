@@ -51,6 +51,9 @@ class ResultStore(ABC):
     def close(self) -> None:
         """Give up connections."""
 
+    def part(self) -> None:  # noqa: B027 - where nobody is waited for nothing is to be done
+        """Only last words follow, and :meth:`close`: a server that is away is not waited for."""
+
     async def aput(self, records: Sequence[Record]) -> list[Record]:
         """Awaiting twin of :meth:`put`."""
         raise NotImplementedError

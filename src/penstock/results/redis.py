@@ -12,6 +12,7 @@ from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.redis import RedisServer
 from penstock.engines.redis_batch import Batch, Pending
 from penstock.engines.redis_records import CHUNK, PUT, as_words, get_records, meta_key
+from penstock.errors import Unavailable, Uncertain
 from penstock.message import Record, new_id
 from penstock.plan import Exchange, Listen, Plan, Wait
 from penstock.results.base import PlannedStore
@@ -20,6 +21,7 @@ from penstock.url import Url
 __all__ = ["RedisStore"]
 
 _LONGEST_WAIT = 30.0  # seconds: look again after so long, should anything be lost
+_AWAY = 1.0  # seconds until the next look while the server is away
 _MEMBERS_KEPT = 7 * 86_400
 
 
@@ -36,6 +38,9 @@ class RedisStore(PlannedStore):
     def from_url(cls, url: Url, *, clock: Clock = SYSTEM_CLOCK) -> RedisStore:
         """The store at ``redis://host/database``."""
         return cls(engine=RedisServer.at(url), clock=clock)
+
+    def part(self) -> None:
+        self.engine.part()
 
     def close(self) -> None:
         self.engine.close()
@@ -78,11 +83,17 @@ class RedisStore(PlannedStore):
         listener = yield Listen(bells)
         try:
             while True:
-                found = yield from self._renewed(ids, found)
-                left = _LONGEST_WAIT if deadline is None else deadline - self._clock.monotonic()
+                nap = _LONGEST_WAIT
+                left = nap if deadline is None else deadline - self._clock.monotonic()
+                try:
+                    found = yield from self._renewed(ids, found)
+                except (Unavailable, Uncertain):  # when it is back the bell rings
+                    if left <= 0:
+                        raise
+                    nap = _AWAY
                 if _complete(found) or left <= 0:
                     return found
-                nap = min(left, _LONGEST_WAIT)
+                nap = min(left, nap)
                 if not (yield Wait(listener, nap)) and deadline is not None and nap == left:
                     return (yield from self._renewed(ids, found))
         finally:

@@ -46,6 +46,7 @@ class Work:
     begun_at: float | None = None  # monotonic, when the executor said so
     soft_sent: bool = False  # its soft time limit was signalled
     verdict: Verdict | None = None
+    signal: int = 9  # what its process is ended by, where the verdict is that it is terminated
 
     @property
     def hard_limit(self) -> float | None:

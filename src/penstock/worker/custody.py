@@ -173,6 +173,11 @@ class Custody:
         self._is_back()
         return due
 
+    def part(self) -> None:
+        """Only last words follow: they are not worth waiting for."""
+        self._broker.part()
+        self._store.part()
+
     def hurry(self) -> None:
         """The broker let itself be heard: it may be there again."""
         if self._pause:

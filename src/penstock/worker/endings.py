@@ -6,7 +6,6 @@ that lost its lease writes nothing.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +103,7 @@ class Endings:
                 error = TimeLimitExceeded(work.hard_limit)
                 self._failed(work, self._triage.failure(work.lease, error))
             case Verdict.TERMINATED:
-                self.revoked(work, "terminated", signum=signal.SIGKILL)
+                self.revoked(work, "terminated", signum=work.signal)
             case Verdict.CUT_OFF:
                 self.hand_back([work])
 

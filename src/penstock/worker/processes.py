@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
 import signal
 import sys
 from types import FrameType
 
 __all__ = [
+    "Sentence",
     "die_with_parent",
     "ignore_stop_signals",
     "kill_group",
@@ -50,6 +52,32 @@ def ignore_stop_signals() -> None:
     """
     signal.signal(signal.SIGINT, _nothing)
     signal.signal(signal.SIGTERM, _nothing)
+
+
+class Sentence:
+    """The signal that an executor shall die of, although it lets INT and TERM pass.
+
+    One byte that both sides share since before the fork: the zygote writes it before it sends the
+    signal, the executor reads it when one comes. So a TERM that goes to everybody, as at the
+    machine's shutdown, still ends nobody's task.
+    """
+
+    def __init__(self) -> None:
+        self._byte = mmap.mmap(-1, 1)
+
+    def pass_(self, number: int) -> None:
+        """From now on that signal ends the executor, unless the task has a handler for it."""
+        self._byte[0] = number
+
+    def heed(self) -> None:
+        """In the executor: have INT and TERM looked at."""
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._byte[0] == number:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
 
 def own_group() -> None:

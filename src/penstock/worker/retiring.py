@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Retiring"]
 
+_MINDED = 5.0  # seconds that a task has for what it does about a signal
+
 
 class Retiring:
     """Touched by the supervisor's loop only."""
@@ -50,6 +52,12 @@ class Retiring:
         if slot.leave_by is None:
             slot.leave_by = now + self._timeout
 
+    def warn(self, slot: Slot, now: float) -> None:
+        """It is told by a signal to end: if it is still there after a while, it is killed."""
+        self.leave(slot, now)
+        ends = now + _MINDED
+        slot.leave_by = ends if slot.leave_by is None else min(slot.leave_by, ends)
+
     def __repr__(self) -> str:
         return f"Retiring({[slot.index for slot in self._slots]})"
 
@@ -70,11 +78,10 @@ class Retiring:
                 self._end(slot)
 
     def _end(self, slot: Slot) -> None:
-        if slot.held:
+        back = [work for work in slot.held.values() if work.verdict is None]
+        if back:
             self._log.warning(
-                "Executor %d is given up: %d tasks go back to their queues",
-                slot.index,
-                len(slot.held),
+                "Executor %d is given up: %d tasks go back to their queues", slot.index, len(back)
             )
         for work in slot.held.values():
             work.verdict = work.verdict or Verdict.CUT_OFF

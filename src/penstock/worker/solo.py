@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from signal import Signals
 from typing import TYPE_CHECKING
 
 from penstock.errors import Unavailable, Uncertain
@@ -102,6 +103,7 @@ class Solo:
             longest = _LONGEST_WAIT if wait is None else min(wait, _LONGEST_WAIT)
             self._hear(longest if idle else 0.0)
         self._custody.exchange((), 0)
+        self._custody.part()
         self._panel.end()
         self._executor.stop()
         return 0
@@ -185,7 +187,7 @@ class Solo:
         """End."""
         self._draining = True
 
-    def revoke(self, ids: Sequence[str], *, terminate: bool) -> list[str]:
+    def revoke(self, ids: Sequence[str], *, terminate: Signals | None = None) -> list[str]:
         """Nothing runs or waits here while this is called."""
         return []
 

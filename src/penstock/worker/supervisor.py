@@ -133,6 +133,7 @@ class Supervisor:
             raise
         finally:
             self._flush()
+            self._custody.part()
             self._panel.end()
             self._neighbours.close()
             self._selector.close()
@@ -306,7 +307,8 @@ class Supervisor:
         if self._upkeep.tended(now, self._custody.tend()) or self._vitals.anew:
             self._look = True  # something was to become ready; else a net under the bells
             self._vitals.anew = False
-        self._neighbours.refresh()
+        if not self._custody.resting:
+            self._neighbours.refresh()
 
     def _extend(self, now: float) -> None:
         self._extend_at = now + self.plan.lease_time / _EXTENDS_PER_LEASE
@@ -437,8 +439,8 @@ class Supervisor:
         """How many executors there should be."""
         return self._staff.size
 
-    def revoke(self, ids: Iterable[str], *, terminate: bool) -> list[str]:
-        """End what waits here, and what runs if ``terminate``; gives the ids that were ended."""
+    def revoke(self, ids: Iterable[str], *, terminate: signal.Signals | None = None) -> list[str]:
+        """End what waits here, and by that signal what runs; gives the ids that were ended."""
         wanted = set(ids)
         ended: list[str] = []
         now = self._clock.monotonic()
@@ -446,24 +448,30 @@ class Supervisor:
             if any(work.header.id in wanted for work in slot.held.values()):
                 self.crew.recall(slot, now)
                 if terminate:
-                    ended += self._terminate(slot, wanted)
+                    ended += self._terminate(slot, wanted, terminate)
         for work in self.crew.take([w for w in self.crew.waiting if w.header.id in wanted]):
             self._endings.revoked(work)
             ended.append(work.header.id)
         return ended
 
-    def _terminate(self, slot: Slot, wanted: set[str]) -> list[str]:
+    def _terminate(self, slot: Slot, wanted: set[str], number: signal.Signals) -> list[str]:
         doomed = [work for work in slot.held.values() if work.header.id in wanted]
+        for work in doomed:
+            work.signal = number
         if doomed:
-            self._end_runs(slot, doomed, Verdict.TERMINATED)
+            self._end_runs(slot, doomed, Verdict.TERMINATED, number)
         return [work.header.id for work in doomed]
 
-    def _end_runs(self, slot: Slot, works: list[Work], verdict: Verdict) -> None:
+    def _end_runs(
+        self, slot: Slot, works: list[Work], verdict: Verdict, number: int = signal.SIGKILL
+    ) -> None:
         """End runs before they end themselves, by what their executor is for."""
         if slot.capacity == 1:  # it dies for it, and then it is recorded
             for work in works:
                 work.verdict = verdict
-            self._zygote.kill(slot.index, signal.SIGKILL)
+            if number != signal.SIGKILL:  # which a task may mind
+                self._retiring.warn(slot, self._clock.monotonic())
+            self._zygote.kill(slot.index, number)
             return
         self._retiring.give_up(slot, works, self._clock.monotonic())
         for work in works:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from penstock.clock import Clock
 from penstock.errors import (
@@ -34,6 +35,7 @@ class Triage:
     result_ttl: float | None
     limits: Limits = LIMITS
     revoked_here: Container[str] = frozenset()  # ids that this worker was told not to begin
+    stamped: Callable[[Mapping[str, Any]], bool] | None = None  # the same by a task's headers
 
     def sort(self, lease: Lease) -> tuple[Header, TaskPolicy] | Settlement:
         """The header and policy to run it by, or how it ends without a run."""
@@ -42,7 +44,7 @@ class Triage:
             header = read_header(message, limits=self.limits)
         except DecodeError as error:
             return self.unreadable(lease, error)
-        if lease.revoked or header.id in self.revoked_here:
+        if lease.revoked or header.id in self.revoked_here or self._is_stamped(message):
             return Done(lease, self.revoked(message, lease.attempt, "revoked"))
         if message.expires_at is not None and message.expires_at <= self.clock.wall():
             return Done(lease, self.revoked(message, lease.attempt, "expired"))
@@ -56,6 +58,9 @@ class Triage:
             reason = f"no task is registered as {header.task!r}; {known}"
             return Dead(lease, reason, self.failure(lease, NotRegistered(header.task)))
         return header, policy
+
+    def _is_stamped(self, message: Message) -> bool:
+        return self.stamped is not None and self.stamped(message.headers)
 
     def unreadable(self, lease: Lease, error: PenstockError) -> Dead:
         """The end of a message that cannot be read; its waiting client learns of it."""

@@ -275,6 +275,7 @@ class _Desk:
             result_ttl=ttl,
             limits=Settings.of(self._manifest.settings).message_limits,
             revoked_here=self._front.revoked,
+            stamped=self._front.revoked.has_stamp_of,
         )
         self.intake = Intake(
             custody=self.custody,

@@ -21,6 +21,7 @@ from penstock.crashpoints import play, reach
 from penstock.errors import PenstockError
 from penstock.worker.log import LOG
 from penstock.worker.processes import (
+    Sentence,
     die_with_parent,
     ignore_stop_signals,
     kill_group,
@@ -97,6 +98,7 @@ class Zygote:
         self._reader = FrameReader(ToZygote)
         self._descriptors: list[int] = []
         self._children: dict[int, int] = {}
+        self._sentences: dict[int, Sentence] = {}
 
     def serve(self) -> None:
         """Answer the supervisor until it is gone; then leave nobody behind."""
@@ -138,9 +140,11 @@ class Zygote:
         tasks, replies = self._descriptors[:_DESCRIPTORS]
         del self._descriptors[:_DESCRIPTORS]
         parent = os.getpid()
+        sentence = self._sentences[request.slot] = Sentence()
         reach("forking")
         pid = os.fork()
         if pid == 0:
+            sentence.heed()
             self._become_executor(parent, tasks, replies, request.worker)
         reach("forked")
         self._children[request.slot] = pid
@@ -172,6 +176,7 @@ class Zygote:
         if request.signal == signal.SIGKILL:
             kill_group(pid)
         else:
+            self._sentences[request.slot].pass_(request.signal)
             os.kill(pid, request.signal)
 
     def _reap(self) -> None:
@@ -182,7 +187,7 @@ class Zygote:
             kill_group(pid)  # before reaping: until then nobody else can have this number
             _, status = os.waitpid(pid, 0)
             reach("reaped")
-            del self._children[slot]
+            del self._children[slot], self._sentences[slot]
             self._control.sendall(frame(Exited(slot, pid, os.waitstatus_to_exitcode(status))))
 
 

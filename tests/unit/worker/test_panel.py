@@ -72,7 +72,7 @@ class FakeLoop:
     def drain(self):
         self.told.append("drain")
 
-    def revoke(self, ids, *, terminate):
+    def revoke(self, ids, *, terminate=None):
         self.told.append(("revoke", tuple(ids), terminate))
         return [i for i in ids if i == "here"] if terminate else []
 

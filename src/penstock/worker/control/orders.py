@@ -12,6 +12,7 @@ from penstock.errors import ConfigError
 from penstock.tasks.rates import parse_rate
 from penstock.tasks.revocation import record_revoked
 from penstock.worker.control.facts import names_in
+from penstock.worker.control.stamps import is_stamped, stamps_in
 
 if TYPE_CHECKING:
     from penstock.wire.note import Note
@@ -32,7 +33,7 @@ def revoke(
     ids = list(dict.fromkeys(names_in(task_id)))
     number = signal_number(signal)
     site.revoked.add(ids)
-    ended = site.loop.revoke(ids, terminate=bool(terminate))
+    ended = site.loop.revoke(ids, terminate=number if terminate else None)
     site.outbox.run(lambda: _record(site, ids, ended=frozenset(ended)))
     site.log.info("Revoked: %s", ", ".join(ids))
     if not terminate:
@@ -58,12 +59,27 @@ def terminate(site: Site, signal: Any, task_id: Any, **_: Any) -> Answer:
     return revoke(site, task_id, terminate=True, signal=signal)
 
 
-def signal_number(signal: Any) -> signals.Signals:
-    """The signal of that name or number; raises ValueError.
+def revoke_by_stamped_headers(
+    site: Site, headers: Any, terminate: bool = False, signal: Any = None, **_: Any
+) -> Answer:
+    """The same for tasks that carry one of these stamps: ``{"header": [values]}``.
 
-    A process that runs a task leaves signals to its supervisor, so a run is ended by KILL whatever
-    was asked for.
+    Stamps are remembered by this worker alone, and as long as it lives, as by Celery's.
     """
+    number = signal_number(signal)
+    wanted = stamps_in(headers)
+    site.revoked.add_stamps(wanted)
+    works = list(site.loop.crew.works())
+    ids = {w.header.id for w in works if is_stamped(w.lease.message.headers, wanted)}
+    ended = site.loop.revoke(sorted(ids), terminate=number if terminate else None)
+    site.log.info("Revoked by stamps: %s", ", ".join(ended) or "none is here")
+    if not terminate:
+        return {"ok": f"headers {wanted} flagged as revoked, but not terminated"}
+    return {"ok": f"headers {wanted} revoked" if ended else f"headers {wanted} were not terminated"}
+
+
+def signal_number(signal: Any) -> signals.Signals:
+    """The signal of that name or number; raises ValueError."""
     if signal is None:
         return signals.SIGTERM
     if isinstance(signal, int):
@@ -199,8 +215,8 @@ def election(site: Site, **_: Any) -> None:
 ORDERS: dict[str, Callable[..., Answer]] = {
     command.__name__: command
     for command in (
-        revoke, terminate, rate_limit, time_limit, pool_grow, pool_shrink, pool_restart, autoscale,
-        shutdown, add_consumer, cancel_consumer, enable_events, disable_events, heartbeat,
-        election,
+        revoke, terminate, revoke_by_stamped_headers, rate_limit, time_limit, pool_grow,
+        pool_shrink, pool_restart, autoscale, shutdown, add_consumer, cancel_consumer,
+        enable_events, disable_events, heartbeat, election,
     )
 }  # fmt: skip

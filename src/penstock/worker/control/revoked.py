@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from penstock.clock import Clock
+from penstock.worker.control.stamps import Stamps, is_stamped
 
 __all__ = ["Revoked"]
 
 _MOST = 50_000
 _KEPT = 3 * 3600.0  # seconds
+_MOST_STAMPS = 1_000  # values of one header
 
 
 class Revoked:
@@ -19,6 +22,7 @@ class Revoked:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._since: OrderedDict[str, float] = OrderedDict()
+        self._stamps: dict[str, list[Any]] = {}
 
     def add(self, ids: Iterable[str]) -> None:
         """These must not begin any more."""
@@ -27,6 +31,17 @@ class Revoked:
             self._since.pop(task_id, None)
             self._since[task_id] = now
         self._forget(now - _KEPT)
+
+    def add_stamps(self, stamps: Stamps) -> None:
+        """Tasks that carry one of these must not begin any more."""
+        for name, values in stamps.items():
+            known = self._stamps.setdefault(name, [])
+            known += [value for value in values if value not in known]
+            del known[:-_MOST_STAMPS]
+
+    def has_stamp_of(self, headers: Mapping[str, Any]) -> bool:
+        """Whether a task with these headers must not begin, for its stamps."""
+        return bool(self._stamps) and is_stamped(headers, self._stamps)
 
     def _forget(self, before: float) -> None:
         while self._since:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from signal import Signals
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.clock import Clock
@@ -47,8 +48,8 @@ class Steered(Protocol):
         """Finish what runs, hand back the rest, end."""
         ...
 
-    def revoke(self, ids: Sequence[str], *, terminate: bool) -> list[str]:
-        """End what waits here, and what runs if ``terminate``; gives the ids it had."""
+    def revoke(self, ids: Sequence[str], *, terminate: Signals | None = None) -> list[str]:
+        """End what waits here, and by that signal what runs; gives the ids it had."""
         ...
 
     def resize(self, change: int) -> None:

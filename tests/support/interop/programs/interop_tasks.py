@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-from interop_app import Ignore, Reject, app
+from interop_app import Ignore, Reject, app, begin
 from interop_errors import AppError
 
 FOLDER = os.environ["INTEROP_FOLDER"]
@@ -207,8 +207,20 @@ def soft_limit():
 # --- retries -----------------------------------------------------------------------------------
 
 
+def in_turn(self):
+    """Wait until the run before this one has stored its state, and begin."""
+    before, mine = (
+        Path(FOLDER, f"run-{self.request.id}-{n}")
+        for n in (self.request.retries - 1, self.request.retries)
+    )
+    while before.exists():
+        time.sleep(0.005)
+    begin(mine)
+
+
 @app.task(bind=True, max_retries=5)
 def third_time(self, countdown):
+    in_turn(self)
     if self.request.retries < 2:
         raise self.retry(countdown=countdown, exc=ValueError("not yet"))
     return self.request.retries
@@ -216,6 +228,7 @@ def third_time(self, countdown):
 
 @app.task(bind=True)
 def again_behind_gate(self, gate):
+    in_turn(self)
     if not self.request.retries:
         raise self.retry(countdown=0, exc=ValueError("try again"))
     until(gate)
@@ -224,16 +237,19 @@ def again_behind_gate(self, gate):
 
 @app.task(bind=True, max_retries=1)
 def give_up(self):
+    in_turn(self)
     raise self.retry(countdown=0, exc=ValueError("no use"))
 
 
 @app.task(bind=True, max_retries=1)
 def give_up_without_cause(self):
+    in_turn(self)
     raise self.retry(countdown=0)
 
 
 @app.task(bind=True, autoretry_for=(ConnectionError,), max_retries=3, default_retry_delay=0)
 def knock(self):
+    in_turn(self)
     if self.request.retries < 2:
         raise ConnectionError("nobody at home")
     return self.request.retries
@@ -241,6 +257,7 @@ def knock(self):
 
 @app.task(bind=True)
 def other_arguments(self, word):
+    in_turn(self)
     if not self.request.retries:
         raise self.retry(args=[word + " again"], countdown=0)
     return word

@@ -3,11 +3,13 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 from celery import Celery, exceptions
 from celery.exceptions import Ignore, Reject
+from celery.signals import task_retry
 
-__all__ = ["Ignore", "NotReady", "Reject", "app", "send_many"]
+__all__ = ["Ignore", "NotReady", "Reject", "app", "begin", "send_many"]
 
 app = Celery(
     "interop_tasks",
@@ -18,6 +20,22 @@ app.conf.broker_connection_retry_on_startup = True
 app.conf.update(json.loads(os.environ.get("INTEROP_SETTINGS", "{}")))
 
 NotReady = exceptions.TimeoutError
+
+
+def begin(run):
+    """A run that may ask for another leaves a mark until its own state is stored.
+
+    For Celery sends the retry first: the next run may store its result before this one stores
+    RETRY, which then stays.
+    """
+    run.touch()
+
+
+@task_retry.connect
+def stored(request, **_):
+    Path(os.environ["INTEROP_FOLDER"], f"run-{request.id}-{request.retries}").unlink(
+        missing_ok=True
+    )
 
 
 def send_many(task, calls):
