@@ -7,7 +7,11 @@ from _marks import mark
 from celery import Celery
 
 URL = os.environ.get("REDIS_URL", "")
-app = Celery("bench", broker=URL + "/1", backend=URL + "/2" if os.environ.get("RESULTS") else None)
+app = Celery(
+    "bench",
+    broker=os.environ.get("BROKER_URL") or URL + "/1",
+    backend=URL + "/2" if os.environ.get("RESULTS") else None,
+)
 app.conf.update(
     worker_prefetch_multiplier=64,
     worker_enable_remote_control=False,

@@ -211,15 +211,16 @@ class Place:
 
 
 @contextlib.contextmanager
-def placed(name, port, *, results=True):
-    """A place for that system on the Redis at that port."""
+def placed(name, port, *, results=True, broker=""):
+    """A place for that system on the Redis at that port; with ``broker`` results alone go there."""
     system = SYSTEMS[name]
     folder = Path(tempfile.mkdtemp(prefix="bench-")).resolve()
     url = f"redis://127.0.0.1:{port}"
     environment = os.environ | dict(system.settings)
     environment |= {"MARKS": str(folder), "PYTHONPATH": str(HERE), "REDIS_URL": url}
     environment |= {"RESULTS": "1" if results else ""}
-    environment |= {"APP": json.dumps({"broker": url + "/0", "backend": url + "/0"})}
+    environment |= {"BROKER_URL": broker}
+    environment |= {"APP": json.dumps({"broker": broker or url + "/0", "backend": url + "/0"})}
     try:
         yield Place(system, folder, environment)
     finally:

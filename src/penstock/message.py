@@ -27,6 +27,8 @@ __all__ = [
     "Record",
     "Settlement",
     "born",
+    "is_after",
+    "key_after",
     "new_id",
     "new_ids",
 ]
@@ -36,6 +38,7 @@ _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
 _LOW_BITS = 30  # of the counter, behind the two bits of the variant
 _LOW_MASK = (1 << _LOW_BITS) - 1
 _VARIANT = 0b10 << _LOW_BITS
+_PLACE = "+"  # between the key of a first publication and the place of one that came of it
 
 
 def _fresh_counter() -> itertools.count[int]:
@@ -90,6 +93,29 @@ def born(id: str) -> float | None:
         return int(id[:8] + id[9:13], 16) / 1000
     except ValueError:
         return None
+
+
+def key_after(key: str) -> str:
+    """The key of the publication that takes this one's place (a retry), the same at each asking.
+
+    A run that is repeated because nobody knows whether it was settled asks for its retry once
+    more: that must be no other publication. Later ones sort later, as stores expect of keys.
+    """
+    root, place = _chain(key)
+    digits = str(place + 1)
+    return f"{root}{_PLACE}{len(digits)}{digits}"
+
+
+def is_after(key: str, other: str) -> bool:
+    """True when a publication came, by way of :func:`key_after`, of that other one."""
+    (root, place), (others_root, others_place) = _chain(key), _chain(other)
+    return root == others_root and place > others_place
+
+
+def _chain(key: str) -> tuple[str, int]:
+    """The key of the first publication, and how many came after it up to this one."""
+    root, mark, number = key.rpartition(_PLACE)
+    return (root, int(number[1:])) if mark and number[1:].isdecimal() else (key, 0)
 
 
 class PackedHeaders(Mapping[str, Any]):

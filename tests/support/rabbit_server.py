@@ -1,11 +1,12 @@
 """A RabbitMQ server of the tests' own; see :mod:`servers` for its life."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
-from servers import Server, ServerFailed, path_of
+from servers import Server, ServerFailed, certificate, path_of
 
 __all__ = ["RabbitServer"]
 
@@ -14,7 +15,7 @@ class RabbitServer(Server):
     """A RabbitMQ server with a user of its own, and the port mapper that its Erlang asks for.
 
     ``settings`` are lines of its configuration: ``{"consumer_timeout": 2000}``. It looks at such
-    time-outs every second. Where root may not run it, it runs as the package's user.
+    time-outs every second. It runs as whoever runs the tests, root too.
     """
 
     READY = "completed with"
@@ -23,16 +24,20 @@ class RabbitServer(Server):
     SECONDS_TO_START = 60.0
     USER, PASSWORD = "tester", "open@42/sesame:"  # with what a URL must quote
 
-    def __init__(self, *, settings=None):
+    def __init__(self, *, tls=False, settings=None):
+        self.tls = tls
         self.settings = settings or {}
+        if tls:
+            self.PORTS = (*self.PORTS, "tls_port")
         super().__init__()
 
     def command(self):
         self._configure()
         words = [f"{name}={value}" for name, value in self._environment().items()]
-        epmd = path_of("epmd")
-        # In one session, so that they end together; the server takes the shell's place.
-        both = f'{epmd} -port {self.ports["epmd_port"]} & exec "$0"'
+        mapper = f"{_mortal()}{path_of('epmd')} -port {self.ports['epmd_port']}"
+        # In one session, so that they end together; the server takes the shell's place, and the
+        # kernel ends the mapper with it, also where nobody is left to end the session.
+        both = f'{mapper} & exec "$0"'
         return [path_of("env"), *words, path_of("sh"), "-c", both, _rabbit_program()]
 
     def _environment(self):
@@ -64,6 +69,7 @@ class RabbitServer(Server):
             "default_user": self.USER,
             "default_pass": self.PASSWORD,
             "log.console.level": "warning",
+            **(self._with_tls() if self.tls else {}),
             **self.settings,
         }
         text = "".join(f"{name} = {value}\n" for name, value in lines.items())
@@ -71,16 +77,34 @@ class RabbitServer(Server):
         (self.folder / "advanced.config").write_text("[{rabbit, [{channel_tick_interval, 1000}]}].")
         (self.folder / "plugins").write_text("[].")
 
+    def _with_tls(self):
+        path, key = certificate(self.folder)
+        return {
+            "listeners.ssl.local": f"127.0.0.1:{self.ports['tls_port']}",
+            "ssl_options.certfile": path,
+            "ssl_options.keyfile": key,
+            "ssl_options.cacertfile": path,
+            "ssl_options.verify": "verify_none",
+            "ssl_options.fail_if_no_peer_cert": "false",
+        }
+
     # --- where it is, and commands -------------------------------------------------------
 
     @property
     def port(self):
         return self.ports["port"]
 
-    def url(self, vhost=""):
+    def url(self, vhost="", *, password=PASSWORD):
         """``vhost`` as it stands in a URL; empty is the default one."""
-        login = f"{self.USER}:{quote(self.PASSWORD, safe='')}"
+        login = f"{self.USER}:{quote(password, safe='')}"
         return f"amqp://{login}@127.0.0.1:{self.port}/{vhost}"
+
+    def tls_url(self, authority=None):
+        """With the authority to check it by; the certificate is for ``localhost``."""
+        authority = quote(str(authority or self.folder / "server.crt"), safe="")
+        login = f"{self.USER}:{quote(self.PASSWORD, safe='')}"
+        where = f"amqps://{login}@localhost:{self.ports['tls_port']}/"
+        return f"{where}?ssl_cert_reqs=required&ssl_ca_certs={authority}"
 
     def ctl(self, *words):
         """What rabbitmqctl prints; it takes seconds. Raises ServerFailed."""
@@ -95,6 +119,12 @@ class RabbitServer(Server):
         if done.returncode:
             raise ServerFailed(f"{words}: {done.stderr or done.stdout}")
         return done.stdout.removesuffix("\n")
+
+
+def _mortal():
+    """Words before a command that has to end with the process that starts it."""
+    setpriv = shutil.which("setpriv")
+    return f"{setpriv} --pdeathsig KILL -- " if setpriv else ""
 
 
 def _rabbit_program():

@@ -157,6 +157,8 @@ def test_the_next_run_is_a_new_publication_in_the_same_place():
     assert (following.id, following.queue, following.priority) == ("i", "q", 4)
     assert following.ready_at == NOW + 5
     assert following.key != message.key
+    _, repeated = followed(again, CALL, message, settings=Settings())
+    assert repeated.key == following.key  # a run that is repeated asks for no second retry
     assert decode_call(following).task == "tasks.add"
 
 

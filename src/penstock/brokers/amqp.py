@@ -23,6 +23,7 @@ from penstock.brokers.amqp_long import holding_on, needs_holding
 from penstock.brokers.amqp_moves import (
     MOVING,
     Move,
+    Unmoved,
     acknowledging,
     buried,
     parcel,
@@ -71,7 +72,8 @@ class AmqpBroker(AmqpListening):
     )
 
     def __init__(self, url: Url, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        super().__init__(AmqpServer(url, lost=self._on_loss), clock)
+        engine = AmqpServer(url, lost=self._on_loss, beat=self._on_beat)
+        super().__init__(engine, clock)
         self._hold_after = number(url, "consumer_timeout", _CONSUMER_TIMEOUT) / 2
         self._holder = new_id()
         self._tokens = itertools.count(1)
@@ -271,7 +273,7 @@ class AmqpBroker(AmqpListening):
             else:
                 others.append(settlement)
                 moves.append(Move(live.epoch, held.tag, self._elsewhere(settlement, wall)))
-        moves.reverse()  # each goes to the head, so the last of them is the first
+        moves.sort(key=lambda move: move.tag)  # what goes back does so in the order it came
         holdings.acknowledge(tags)
         if sure and tags:  # an acknowledgement has no answer; what is read after it has one
             holdings.bells.settle()
@@ -326,9 +328,21 @@ class AmqpBroker(AmqpListening):
         return kept  # type: ignore[no-any-return]
 
     def _run_out(self, live: Live, now: float, wall: float) -> list[Move]:
-        """Leases of ours whose time is over go back: whoever holds them has forgotten them."""
+        """Leases of ours whose time is over go back: whoever holds them has forgotten them.
+
+        So does what could not go back before.
+        """
         ended = live.kept(Holdings).run_out(now)
-        return [self._back(live, held, wall, deaths=1) for held in ended]
+        back = [self._back(live, held, wall, deaths=1) for held in ended]
+        return live.kept(Unmoved).take() + back
+
+    def _on_beat(self, live: Live) -> None:
+        """Leases end although their holder does nothing more; told by the connection's owner."""
+        if live.has(Holdings) is None:
+            return
+        moves = self._run_out(live, self._clock.monotonic(), self._clock.wall())
+        if moves:
+            self._in_background(shifting(moves))
 
     def _unclaimed_by(self, age: float) -> Any:
         def unclaimed(live: Live) -> list[Move]:

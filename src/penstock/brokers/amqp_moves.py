@@ -30,7 +30,16 @@ from penstock.errors import PenstockError
 from penstock.message import Message
 from penstock.plan import Exchange, Plan
 
-__all__ = ["MOVING", "PATIENCE", "Move", "parcel", "read_delivery", "sending", "shifting"]
+__all__ = [
+    "MOVING",
+    "PATIENCE",
+    "Move",
+    "Unmoved",
+    "parcel",
+    "read_delivery",
+    "sending",
+    "shifting",
+]
 
 PATIENCE = 5.0  # seconds for a server that takes no messages at present: for who publishes,
 MOVING = 1.0  # and for who holds: others wait behind it, and it can be done later
@@ -117,20 +126,33 @@ def acknowledging(moves: Sequence[Move]) -> Exchange:
 
 
 def shifting(moves: Sequence[Move]) -> Plan[None]:
-    """Move what nobody holds. What cannot be moved the server gives out again."""
+    """Move what nobody holds. What cannot be moved now is kept, and moved with the next of them.
+
+    It is not rejected: a quorum queue counts that, and drops what it has counted too often.
+    """
     if not moves:
         return
     try:
         yield sending([move.parcel for move in moves], MOVING)
     except PenstockError:
-        yield Exchange("return", lambda live: _give_back(live, moves))
+        yield Exchange("keep", lambda live: live.kept(Unmoved).keep(moves))
         raise
     yield acknowledging(moves)
 
 
-def _give_back(live: Live, moves: Sequence[Move]) -> None:
-    bells = live.kept(Holdings).bells
-    for move in moves:
-        if move.epoch == live.epoch and move.tag in bells.unacked:
-            bells.channel.basic_reject(move.tag, requeue=True)
-            del bells.unacked[move.tag]
+class Unmoved:
+    """Moves that failed; kept by the :class:`Live` whose deliveries they are."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._moves: list[Move] = []
+
+    def keep(self, moves: Sequence[Move]) -> None:
+        """Have them tried again, so far as they are still ours."""
+        unacked = self._live.kept(Holdings).bells.unacked
+        self._moves += [x for x in moves if x.epoch == self._live.epoch and x.tag in unacked]
+
+    def take(self) -> list[Move]:
+        """Those to be tried now; they are the caller's."""
+        moves, self._moves = self._moves, []
+        return moves

@@ -10,12 +10,13 @@ import msgspec
 
 from penstock.brokers.amqp_queues import Queues
 from penstock.engines.amqp_errors import is_foreign, said
-from penstock.engines.amqp_live import REPLY_TIMEOUT, Live
+from penstock.engines.amqp_live import REPLY_TIMEOUT, Live, Silent
 from penstock.errors import BrokerError, EncodeError, PenstockError, Unavailable, Uncertain
 
 __all__ = ["Outbox", "Parcel"]
 
 _WINDOW = 1_000  # unconfirmed messages
+_BEAT = 1.0  # seconds: so often it is looked after the connection's heart while nothing comes
 
 
 class Parcel(msgspec.Struct, frozen=True):
@@ -49,13 +50,13 @@ class Outbox:
         for parcel in parcels:
             self._ensure(parcel)
         self._queues.register()
-        homeless = self._send(parcels)
+        homeless = self._send(parcels, deadline)
         if homeless:  # their queues were deleted since we looked
             for parcel in homeless:
                 self._queues.forget(parcel.queue)
                 self._queues.forget(f"{parcel.exchange}.{parcel.delay}")
                 self._ensure(parcel)
-            homeless = self._send(homeless)
+            homeless = self._send(homeless, deadline)
         if homeless:
             stored = _others(parcels, {parcel.id for parcel in homeless})
             text = (
@@ -69,7 +70,7 @@ class Outbox:
         if parcel.delay is not None:
             self._queues.ensure_delay(parcel.delay)
 
-    def _send(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+    def _send(self, parcels: Sequence[Parcel], deadline: float) -> list[Parcel]:
         """Those that no queue took."""
         self._waiting.clear()
         self._refused.clear()
@@ -81,8 +82,8 @@ class Outbox:
                 self._publish(channel, place, parcel)
                 sent = place + 1
                 if len(self._waiting) >= _WINDOW:
-                    self._live.pump(lambda: len(self._waiting) < _WINDOW // 2, REPLY_TIMEOUT)
-            self._live.pump(lambda: not self._waiting, REPLY_TIMEOUT)
+                    self._await_fewer(_WINDOW // 2, deadline)
+            self._await_fewer(1, deadline)
         except PenstockError:
             raise
         except Exception as error:
@@ -95,6 +96,22 @@ class Outbox:
             text += "is full (x-max-length), or it cannot write"
             raise Uncertain(text, stored=stored) if stored else Unavailable(text)
         return [x for x in parcels if x.message.properties["message_id"] in self._returned]
+
+    def _await_fewer(self, count: int, deadline: float) -> None:
+        """Read until fewer are unconfirmed; raises Silent.
+
+        That it takes nothing at present a server says only to who publishes meanwhile. What was
+        sent then is not read yet, and nobody can take it back: it may be confirmed later.
+        """
+        live = self._live
+        while len(self._waiting) >= count:
+            left = deadline - time.monotonic()
+            if not live.blocked:
+                live.read(REPLY_TIMEOUT)
+            elif left <= 0:
+                raise Silent(f"{live.takes_nothing}; what was sent is stored once it does")
+            else:
+                live.read_for(min(left, _BEAT))
 
     def _publish(self, channel: Any, place: int, parcel: Parcel) -> None:
         from amqp import spec

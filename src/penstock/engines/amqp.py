@@ -16,7 +16,7 @@ from typing import Any
 from penstock.engines.amqp_ears import Ears
 from penstock.engines.amqp_errors import code_of, refused, said
 from penstock.engines.amqp_line import Line
-from penstock.engines.amqp_live import Live
+from penstock.engines.amqp_live import REPLY_TIMEOUT, Live
 from penstock.engines.memory_bells import ahear
 from penstock.errors import ConfigError, Unavailable
 from penstock.plan import Command, Exchange, Wait
@@ -37,11 +37,19 @@ class Out(Exchange, frozen=True):
 class AmqpServer:
     """The engine on one virtual host of one server. Thread-, loop- and fork-safe."""
 
-    def __init__(self, url: Url, *, lost: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        url: Url,
+        *,
+        lost: Callable[[], None] | None = None,
+        beat: Callable[[Live], None] | None = None,
+    ) -> None:
         self.url = url
         self.heartbeat = number(url, "heartbeat", HEARTBEAT)
         self._out = Line(self._connected, name="out", heartbeat=self.heartbeat)
-        self._custody = Line(self._connected, name="custody", heartbeat=self.heartbeat, lost=lost)
+        self._custody = Line(
+            self._connected, name="custody", heartbeat=self.heartbeat, lost=lost, beat=beat
+        )
         self.ears = Ears(self._connected, heartbeat=self.heartbeat)
         _engines.add(self)
 
@@ -123,7 +131,9 @@ class AmqpServer:
         secure = url.scheme == "amqps"
         port = url.port or (5671 if secure else 5672)
         host = url.host or "localhost"
-        return amqp.Connection(
+        from penstock.engines.amqp_channel import MortalChannel
+
+        connection = amqp.Connection(
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             userid=url.user or "guest",
             password="guest" if url.password is None else url.password,  # the server's own default
@@ -131,10 +141,13 @@ class AmqpServer:
             virtual_host=url.path.removeprefix("/") or "/",
             ssl=_secured(url) if secure else False,
             connect_timeout=_CONNECT_TIMEOUT,
+            read_timeout=REPLY_TIMEOUT,  # of replies for which the library knows no other limit
             write_timeout=_WRITE_TIMEOUT,
             heartbeat=int(self.heartbeat),
             client_properties={"product": "penstock", "connection_name": f"penstock {os.getpid()}"},
         )
+        connection.Channel = MortalChannel
+        return connection
 
     def __repr__(self) -> str:
         return f"AmqpServer({str(self.url)!r})"

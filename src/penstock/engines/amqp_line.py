@@ -39,11 +39,13 @@ class Line:
         name: str,
         heartbeat: float,
         lost: Callable[[], None] | None = None,
+        beat: Callable[[Live], None] | None = None,
     ) -> None:
         self._connect = connect
         self._name = name
         self._heartbeat = heartbeat
         self._lost = lost
+        self._beat = beat  # done four times in each heartbeat's time, by the owner
         self._wake = -1
         self.start_afresh()
 
@@ -156,6 +158,8 @@ class Line:
         self._beat_at = now + self._heartbeat / 4
         try:
             live.connection.heartbeat_tick()
+            if self._beat is not None:
+                self._beat(live)
         except Exception as error:  # noqa: BLE001 - whatever breaks it, the connection is no good
             self._drop(error)
 

@@ -109,6 +109,21 @@ class Live:
         except TimeoutError as error:
             raise Silent(f"it has said nothing for {REPLY_TIMEOUT:g} s") from error
 
+    def read_for(self, seconds: float) -> None:
+        """Read what comes, and look after the connection's heart when nothing does."""
+        try:
+            self.connection.drain_events(timeout=seconds)
+        except TimeoutError:
+            self.connection.heartbeat_tick()
+
+    @property
+    def takes_nothing(self) -> str:
+        """That, and why."""
+        return (
+            f"RabbitMQ at {self.where} takes no messages at present ({self.blocked}): its memory "
+            "or disk alarm is on (rabbitmqctl status). Drain queues, or give it more"
+        )
+
     def await_unblocked(self, timeout: float) -> None:
         """Wait while the server takes nothing; raises Unavailable in the end."""
         deadline = time.monotonic() + timeout
@@ -116,15 +131,8 @@ class Live:
         while self.blocked:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Unavailable(
-                    f"RabbitMQ at {self.where} takes no messages at present ({self.blocked}): its "
-                    "memory or disk alarm is on; nothing was sent. Drain queues, or give it more "
-                    "(rabbitmqctl status shows the alarms)"
-                )
-            try:
-                self.connection.drain_events(timeout=min(left, 1.0))
-            except TimeoutError:
-                self.connection.heartbeat_tick()
+                raise Unavailable(f"{self.takes_nothing}; nothing was sent")
+            self.read_for(min(left, 1.0))
 
     def refused(self, error: BaseException) -> Exception:
         """The error in our words."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from penstock.errors import EncodeError, PenstockError
-from penstock.message import Message, Record
+from penstock.message import Message, Record, key_after
 from penstock.tasks.frame import Delivery
 from penstock.tasks.settings import Settings
 from penstock.tasks.signals import Reject
@@ -297,6 +297,7 @@ def _next_message(outcome: Retrying, call: Call, message: Message, settings: Set
         queue=outcome.queue or message.queue,
         priority=message.priority if outcome.priority is None else outcome.priority,
         ready_at=outcome.at,
+        key=key_after(message.key),
         limits=unsized(settings.message_limits),
     )
     if kept:

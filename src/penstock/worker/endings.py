@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from penstock.errors import DecodeError, TimeLimitExceeded, WorkerLostError
-from penstock.message import Again, Dead, Done, Message, Record, new_id
+from penstock.message import Again, Dead, Done, Message, Record, key_after
 from penstock.worker.crew import Verdict, Work
 from penstock.worker.past import Past
 from penstock.worker.processes import status_text
@@ -66,7 +66,8 @@ class Endings:
         """It refused its message: to the tail of the queue, or aside."""
         record = self._record(work, "FAILURE", reply.document, final=True)
         if reply.requeue:  # as a new publication at the tail: at the head it would spin
-            self._again(work, msgspec.structs.replace(work.lease.message, key=new_id()))
+            message = work.lease.message
+            self._again(work, msgspec.structs.replace(message, key=key_after(message.key)))
         elif work.settled or work.lost:
             self._settle(work, record)
         else:

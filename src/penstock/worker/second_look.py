@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from penstock.brokers.base import Capabilities
-from penstock.message import Lease, Record
+from penstock.message import Lease, Record, is_after
 
 __all__ = ["Seen", "asks", "sift"]
 
@@ -36,16 +36,34 @@ def sift(leases: Sequence[Lease], records: Sequence[Record | None]) -> Seen:
     """Sort leases by what is recorded of their tasks.
 
     A record without a key is a client's own: a revocation. One of the same publication is the end
-    of a run whose acknowledgement was lost.
+    of a run whose acknowledgement was lost, or that was stored twice.
     """
     seen = Seen()
     for lease, record in zip(leases, records, strict=True):
-        if record is None or not record.final:
-            seen.open.append(lease)
-        elif record.key == lease.message.key and lease.attempt > 1:
+        if record is not None and _is_over(lease, record):
             seen.ended.append(lease)
-        elif record.state == "REVOKED" and not record.key:
-            seen.open.append(replace(lease, revoked=True))
+        elif record is not None and record.state == "REVOKED" and not record.key:
+            seen.open.append(replace(lease, revoked=record.final))
         else:
             seen.open.append(lease)
     return seen
+
+
+def _is_over(lease: Lease, record: Record) -> bool:
+    """True when this publication has ended: by a final record, or by one of its retry.
+
+    A retry whose task has ended without it is over as well: its origin ran twice, for nobody knew
+    whether the first of these runs was settled, and the other one came to an end.
+    """
+    key = lease.message.key
+    if not record.key or (lease.attempt == 1 and not _is_ours(lease)):
+        return False
+    if is_after(record.key, key):
+        return True
+    return record.final and (record.key == key or is_after(key, record.key))
+
+
+def _is_ours(lease: Lease) -> bool:
+    """False for what came without a key: the same name may have been sent a second time."""
+    message = lease.message
+    return not message.key.startswith(f"{message.id}.")

@@ -1,7 +1,7 @@
 """What the store says of a message decides whether it begins, where the broker cannot know."""
 
 from penstock.brokers.base import Capabilities
-from penstock.message import Lease, Message, Record
+from penstock.message import Lease, Message, Record, key_after
 from penstock.worker.second_look import asks, sift
 
 PULLS = Capabilities(revokes=False, settles_surely=False)
@@ -42,9 +42,28 @@ def test_an_older_publication_s_end_is_not_its_own():
     assert sift([retry], [record()]).open == [retry]
 
 
-def test_a_first_attempt_has_not_ended_whatever_its_key():
-    first = lease(attempt=1)
-    assert sift([first], [record()]).open == [first]
+def test_what_came_without_a_key_may_have_been_sent_twice():
+    first, again = lease(attempt=1, key="one.0"), lease(attempt=2, key="one.0")
+    seen = sift([first, again], [record(key="one.0"), record(key="one.0")])
+    assert (seen.open, seen.ended) == ([first], [again])
+
+
+def test_what_was_stored_twice_does_not_run_twice():
+    copy = lease(attempt=1)
+    assert sift([copy], [record()]).ended == [copy]
+
+
+def test_a_run_that_asked_for_a_retry_is_over_once_the_retry_has_told_something():
+    again = lease(attempt=2)
+    retry = key_after(again.message.key)
+    for told in (record(key=retry), record("STARTED", key=retry, final=False)):
+        assert sift([again], [told]).ended == [again]
+
+
+def test_a_retry_is_over_once_its_task_has_ended_without_it():
+    retry = lease(attempt=1, key=key_after("publication"))
+    assert sift([retry], [record()]).ended == [retry]
+    assert sift([retry], [record("RETRY", final=False)]).open == [retry]
 
 
 def test_what_is_not_over_runs_again():

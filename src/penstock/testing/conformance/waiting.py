@@ -174,7 +174,7 @@ class CancellingCases(BrokerStage):
             message = self.message(f"{turns}")
             got = asyncio.run(self._cancelled_after(turns, waiter.broker, publisher, message))
             if got:  # it was leased before the cancel came: then its caller has it
-                assert publisher.settle(*map(Done, got)) == []
+                assert waiter.settle(*map(Done, got)) == []
             else:
                 assert self._had_by(publisher) == [message.id]
 

@@ -1,0 +1,204 @@
+"""Custody on RabbitMQ over a line that breaks: nothing is lost, what is there twice is known."""
+
+import time
+
+import amqp
+import pytest
+from msgspec.structs import replace
+
+from penstock.brokers.amqp import AmqpBroker
+from penstock.errors import Unavailable, Uncertain
+from penstock.message import Again, Done, Message, Record, key_after, new_id
+from penstock.url import Url
+from penstock.worker.second_look import sift
+from proxy import TO_SERVER, Proxy
+from workers import wait_for
+
+
+def message(queue, **fields):
+    task_id = new_id()
+    return Message(
+        id=task_id, queue=queue, headers={"task": "t", "id": task_id}, body=b"[]", **fields
+    )
+
+
+def ended(lease):
+    one = lease.message
+    return Record(one.id, "SUCCESS", b"{}", one.key, lease.attempt, final=True)
+
+
+@pytest.fixture
+def queue():
+    return f"orders-{new_id()}"
+
+
+@pytest.fixture
+def line(rabbit_server, rabbit_url):
+    """A line to the server that can be cut."""
+    with Proxy(rabbit_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def opened(rabbit_server, rabbit_url, line):
+    """Opens brokers, at the line's end or (``straight=True``) beside it.
+
+    They have no heartbeats, so that the line carries only what a test does.
+    """
+    brokers = []
+
+    def open_one(options="heartbeat=1000", *, straight=False):
+        url = f"{rabbit_url}?{options}"
+        if not straight:
+            url = url.replace(f":{rabbit_server.port}/", f":{line.port}/")
+        brokers.append(AmqpBroker.from_url(Url.parse(url)))
+        return brokers[-1]
+
+    yield open_one
+    line.heal()
+    for broker in brokers:
+        broker.close()
+
+
+def test_a_publication_whose_confirm_is_lost_is_in_doubt_and_there_once(opened, line, queue):
+    broker = opened()
+    broker.publish([message(queue)])
+    sent = message(queue)
+    line.drop_reply()
+    with pytest.raises(Uncertain):
+        broker.publish([sent])
+    leases = opened(straight=True).lease([queue], 10, 30.0)
+    assert [lease.message.key for lease in leases[1:]] == [sent.key]
+
+
+def test_a_retry_whose_confirm_was_lost_is_known_when_it_comes_twice(opened, line, queue):
+    """The settlement is repeated, so there are two of it: one publication, which runs once."""
+    broker, other = opened(), opened(straight=True)
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 30.0)
+    again = Again(lease, replace(lease.message, key=key_after(lease.message.key)))
+    cut = line.drop_reply()
+    with pytest.raises(Uncertain):
+        broker.settle([again])
+    assert cut.is_set()
+    assert broker.settle([again]) == []
+    copies = other.lease([queue], 10, 30.0)
+    assert {copy.message.key for copy in copies} == {again.message.key}
+    first, *more = copies
+    assert other.settle([Done(first)]) == []
+    assert sift(more, [ended(first)] * len(more)).open == []
+
+
+def test_what_a_cut_gives_out_again_asks_for_the_same_retry(opened, line, queue):
+    broker, other = opened(), opened(straight=True)
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 30.0)
+    broker.settle([Again(lease, replace(lease.message, key=key_after(lease.message.key)))])
+    (retry,) = broker.lease([queue], 1, 30.0)
+    line.cut()
+    (again,) = wait_for(lambda: other.lease([queue], 1, 30.0, wait=1.0))
+    assert (again.message.key, again.attempt) == (retry.message.key, 2)
+    assert again.message.key == key_after(lease.message.key)
+
+
+def test_an_acknowledgement_that_is_lost_is_in_doubt_and_found_out(opened, line, queue):
+    broker, other = opened(), opened(straight=True)
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 30.0)
+    line.cut_after(0, TO_SERVER)
+    with pytest.raises(Uncertain):
+        broker.settle([Done(lease)])
+    (again,) = wait_for(lambda: other.lease([queue], 1, 30.0, wait=1.0))
+    assert (again.message.key, again.attempt, again.deaths) == (lease.message.key, 2, 1)
+    assert sift([again], [ended(lease)]).ended == [again]
+
+
+def test_a_server_that_never_answers_is_given_up(opened, line, queue, monkeypatch):
+    """The library waits for ever for some replies."""
+    monkeypatch.setattr("penstock.engines.amqp.REPLY_TIMEOUT", 0.5)
+    broker, other = opened(), opened(straight=True)
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 30.0)
+    line.stall()
+    with pytest.raises(Uncertain):
+        broker.settle([Done(lease)])
+    line.heal()
+    assert broker.settle([Done(lease)]) == [Done(lease)]
+    assert [one.message.key for one in other.lease([queue], 1, 30.0)] in ([], [lease.message.key])
+
+
+def test_every_move_keeps_the_key(opened, line, queue):
+    """Delayed, handed back, run out, given out again after a cut: it stays one publication."""
+    broker = opened("consumer_timeout=0.2")
+    sent = message(queue)
+    broker.publish([replace(sent, ready_at=broker._clock.wall() + 0.2)])
+    (lease,) = wait_for(lambda: broker.lease([queue], 1, 30.0, wait=1.0))
+    keys = [lease.message.key]
+    broker.settle([Again(lease, lease.message)])
+    (lease,) = broker.lease([queue], 1, 30.0)
+    keys.append(lease.message.key)
+    old = time.monotonic() + 0.1
+    wait_for(lambda: time.monotonic() > old)  # half of what the server is said to allow
+    (lease,) = broker.extend([lease], 0.05)
+    keys.append(lease.message.key)
+    (lease,) = wait_for(lambda: broker.lease([queue], 1, 30.0, wait=1.0))
+    keys.append(lease.message.key)
+    line.cut()
+    (lease,) = wait_for(lambda: opened(straight=True).lease([queue], 1, 30.0, wait=1.0))
+    assert {*keys, lease.message.key} == {sent.key}
+
+
+def test_a_lease_ends_although_its_holder_does_nothing_more(opened, queue):
+    holder, other = opened("heartbeat=2"), opened(straight=True)
+    holder.publish([message(queue)])
+    (lease,) = holder.lease([queue], 1, 0.1)
+    (again,) = other.lease([queue], 1, 30.0, wait=20.0)
+    assert (again.message.key, again.deaths) == (lease.message.key, 1)
+    assert holder.settle([Done(lease)]) == [Done(lease)]
+
+
+@pytest.fixture
+def strict_queue(rabbit_server, rabbit_url, queue):
+    """A quorum queue that drops what it has given out again twice."""
+    connection = amqp.Connection(
+        f"127.0.0.1:{rabbit_server.port}",
+        userid=rabbit_server.USER,
+        password=rabbit_server.PASSWORD,
+    )
+    connection.connect()
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 1}
+    connection.channel().queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+    connection.close()
+    return queue
+
+
+def test_a_delivery_limit_drops_nothing_however_often_holders_die(opened, line, strict_queue):
+    opened(straight=True).publish([message(strict_queue)])
+    for deaths in range(4):
+        broker = opened()
+        (lease,) = wait_for(lambda broker=broker: broker.lease([strict_queue], 1, 30.0, wait=1.0))
+        assert lease.deaths == deaths
+        line.cut()
+
+
+def test_what_cannot_be_moved_is_kept_and_moved_later(opened, strict_queue, monkeypatch):
+    """It is not rejected, which a delivery limit would count."""
+    queue, holder, other = strict_queue, opened(), opened(straight=True)
+    holder.publish([message(queue)])
+    (lease,) = holder.lease([queue], 1, 0.01)
+    out = holder.engine._out
+    monkeypatch.setattr(out, "_connect", _refusing)
+    out.submit(lambda _live: out._drop(OSError("cut"))).exception()
+    wait_for(lambda: lease.until <= holder._clock.monotonic())
+    for use in (holder.tend, lambda: holder.lease([queue], 1, 30.0), holder.tend):
+        with pytest.raises(Unavailable):
+            use()
+    assert other.lease([queue], 1, 30.0) == []
+    monkeypatch.undo()
+    holder.tend()
+    (again,) = other.lease([queue], 1, 30.0, wait=10.0)
+    assert (again.message.key, again.deaths) == (lease.message.key, 1)
+
+
+def _refusing(_epoch):
+    raise Unavailable("the line is down")
