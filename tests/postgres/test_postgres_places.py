@@ -208,6 +208,25 @@ def test_a_server_that_is_killed_in_the_middle_and_comes_back(postgres_server, p
     broker.close()
 
 
+def test_a_wait_outlasts_a_restart(postgres_server, postgres_url):
+    store, got = open_store(postgres_url), []
+    store.put([record("first")])
+    thread = threading.Thread(target=lambda: got.extend(store.wait(["it"], 30.0)))
+    thread.start()
+    wait_for(lambda: store.engine.hears("done"))
+    postgres_server.kill()
+    wait_for(lambda: not store.engine.hears("done"))
+    postgres_server.start()
+    wait_for(lambda: not store.put([record("it")]))
+    thread.join(30)
+    assert [found.state for found in got] == ["SUCCESS"]
+    store.close()
+
+
+def record(task_id):
+    return Record(task_id, "SUCCESS", b"{}", final=True)
+
+
 def test_no_lease_ends_because_the_server_was_away(
     broker, postgres_server, postgres_url, monkeypatch
 ):

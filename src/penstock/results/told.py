@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from penstock.clock import Clock
+from penstock.errors import Unavailable, Uncertain
 from penstock.message import Record
 from penstock.plan import Listen, Plan, Wait
 from penstock.results.base import PlannedStore
 
 __all__ = ["ToldStore", "are_ended", "is_ended", "open_ids", "renewed"]
+
+
+_AWAY = 1.0  # seconds between two looks while the engine is away
 
 
 class ToldStore(PlannedStore):
@@ -40,11 +44,17 @@ class ToldStore(PlannedStore):
         listener = yield Listen(self._bells(ids))
         try:
             while True:
-                found = yield from self._renewed(ids, found)
-                left = self.LONGEST_WAIT if deadline is None else deadline - self._clock.monotonic()
+                nap = self.LONGEST_WAIT
+                left = nap if deadline is None else deadline - self._clock.monotonic()
+                try:
+                    found = yield from self._renewed(ids, found)
+                except (Unavailable, Uncertain):  # once it is back the bell rings
+                    if left <= 0:
+                        raise  # who waits is told why, and not that there is no result
+                    nap = _AWAY
                 if are_ended(found) or left <= 0:
                     return found
-                nap = min(left, self.LONGEST_WAIT)
+                nap = min(left, nap)
                 if not (yield Wait(listener, nap)) and deadline is not None and nap == left:
                     return (yield from self._renewed(ids, found))
         finally:
