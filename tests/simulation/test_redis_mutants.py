@@ -6,18 +6,16 @@ own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 from msgspec.structs import replace
 
-from penstock.brokers import redis as broker_scripts
-from penstock.brokers import redis_looking
 from penstock.brokers.redis import RedisBroker
-from penstock.engines import redis_records
 from penstock.engines.redis_batch import Script
 from penstock.engines.redis_ears import Ears
-from penstock.results import redis as store_scripts
 from penstock.testing.simulation import Violation, simulate
 
 Patch = pytest.MonkeyPatch
@@ -25,7 +23,6 @@ Mutant = Callable[[Patch], None]
 
 SEEDS = range(60)
 MUTANTS: list[Mutant] = []
-MODULES = (broker_scripts, redis_looking, redis_records, store_scripts)
 
 # Every line of a script that is replaced, by the name of the bug that this makes.
 LINES = {
@@ -107,6 +104,10 @@ LINES = {
 }
 
 
+def _modules() -> list[ModuleType]:
+    return [module for name, module in sys.modules.items() if name.startswith("penstock.")]
+
+
 def line(name: str) -> Mutant:
     """Plants a bug in every script that has the line."""
 
@@ -114,7 +115,7 @@ def line(name: str) -> Mutant:
         right, wrong = LINES[name]
         found = [
             (module, constant, value)
-            for module in MODULES
+            for module in _modules()
             for constant, value in vars(module).items()
             if isinstance(value, Script) and right in value.source
         ]
