@@ -42,7 +42,8 @@ def python(old, *words):
 
 def test_the_oldest_client_library(old):
     said = python(old, "-c", "import redis, hiredis; print(redis.__version__, hiredis.__version__)")
-    assert said.stdout.split() == ["5.0.0", "2.3.2"], said.stderr
+    assert said.stdout.split() == ["5.0.0", "3.2.0"], said.stderr
     tests = [HERE / name for name in FILES + (WHOLE if FULL else SLICE)]
-    done = python(old, "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, tests))
+    quiet = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves sockets open
+    done = python(old, "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *map(str, tests))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -24,7 +24,7 @@ REQUIREMENTS = {
     ),
     "5.4": ("celery[redis]==5.4.*", "kombu==5.4.*"),  # with the kombu of its own time
 }
-PACKAGES = {"redis-oldest": ("redis==5.0.0", "hiredis==2.3.2")}  # as pyproject.toml allows it
+PACKAGES = {"redis-oldest": ("redis==5.0.0", "hiredis==3.2.0")}  # as pyproject.toml allows it
 
 
 class CannotMake(Exception):
