@@ -26,6 +26,7 @@ from penstock.errors import PenstockError, Uncertain
 __all__ = ["Job", "Line"]
 
 V = TypeVar("V")
+_LASTING = ("custody", "news", "ears")  # channels whose state nobody could make again
 Job = Callable[[Live], V]
 
 
@@ -169,7 +170,7 @@ class Line:
             value = job(live)
             live.read_what_is_there()  # no frame may lie in the library's buffer while we listen
         except PenstockError as error:
-            if self._live is not None and self._live.is_broken("custody"):
+            if self._live is not None and self._live.is_broken(*_LASTING):
                 self._drop(error)
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - the caller is told of everything

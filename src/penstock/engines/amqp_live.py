@@ -54,10 +54,9 @@ class Live:
         """The same, if it was made already."""
         return self._kept.get(kind)
 
-    def is_broken(self, channel: str) -> bool:
-        """True when the server has closed that channel: what was delivered on it is not ours."""
-        found = self._channels.get(channel)
-        return found is not None and not found.is_open
+    def is_broken(self, *channels: str) -> bool:
+        """True when the server has closed one of them: what was delivered on it is not ours."""
+        return any(name in self._channels and not self._channels[name].is_open for name in channels)
 
     def channel(self, name: str, opened: Callable[[Any], None] | None = None) -> Any:
         """The channel of that name; one that the server closed is opened anew."""

@@ -1,0 +1,258 @@
+"""A RabbitMQ server that refuses, is full, restarts, or waits for no acknowledgement so long: who
+says what, and what goes on meanwhile. What takes long is done with FAULTS=full (`make faults`).
+"""
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import amqp
+import pytest
+
+from penstock.brokers.amqp import AmqpBroker
+from penstock.errors import ConfigError, EncodeError, Unavailable, Uncertain
+from penstock.message import Done, Message, new_id
+from penstock.url import Url
+from proxy import TO_SERVER, Proxy
+from rabbit_server import RabbitServer
+from servers import certificate
+from workers import Bench
+
+long = pytest.mark.skipif(
+    os.environ.get("FAULTS") != "full", reason="takes long: FAULTS=full, as in make faults"
+)
+LIMIT = 100_000  # bytes of a message
+TIMEOUT = 5.0  # seconds that the server waits for an acknowledgement
+SETTINGS = {"max_message_size": LIMIT, "consumer_timeout": int(TIMEOUT * 1000)}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with RabbitServer(tls=True, settings=SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture
+def url(server):
+    server.ensure()
+    return server.url()
+
+
+@pytest.fixture
+def opened():
+    brokers = []
+
+    def open_one(url):
+        brokers.append(AmqpBroker.from_url(Url.parse(url)))
+        return brokers[-1]
+
+    yield open_one
+    for broker in brokers:
+        broker.close()
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch, url, redis_url):
+    monkeypatch.chdir(tmp_path)
+    bench = Bench(tmp_path)
+    monkeypatch.setenv("PENSTOCK_BROKER_URL", url)
+    monkeypatch.setenv("PENSTOCK_RESULT_BACKEND", redis_url)
+    yield bench
+    for worker in bench.workers:
+        worker.kill()
+    if bench.app is not None:
+        bench.app.close()
+
+
+def message(queue="orders", body=b"[]", **fields):
+    task_id = new_id()
+    headers = {"task": "t", "id": task_id}
+    return Message(id=task_id, queue=queue, headers=headers, body=body, **fields)
+
+
+# --- whom it lets in ----------------------------------------------------------------------------
+
+
+def test_a_wrong_password_is_named_and_not_shown(server, url, opened):
+    broker = opened(server.url(password="not@this/one"))
+    with pytest.raises(ConfigError, match="user name or password is wrong") as caught:
+        broker.publish([message()])
+    assert "not@this" not in str(caught.value)
+    assert "not%40this" not in str(caught.value)
+
+
+def test_a_virtual_host_that_is_not_there_is_named(server, url, opened):
+    with pytest.raises(ConfigError, match="name a virtual host that exists") as caught:
+        opened(server.url("nowhere")).publish([message()])
+    assert "nowhere" in str(caught.value)
+
+
+def test_what_the_user_may_not_is_named(server, url, opened):
+    server.ctl("add_vhost", "narrow")
+    server.ctl("set_permissions", "-p", "narrow", server.USER, "^mine", "^mine", "^mine")
+    with pytest.raises(ConfigError, match="set_permissions"):
+        opened(server.url("narrow")).publish([message()])
+
+
+def test_it_speaks_tls_with_who_has_the_authority_s_name(server, url, opened):
+    broker, queue = opened(server.tls_url()), f"orders-{new_id()}"
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 10.0)
+    assert broker.settle([Done(lease)]) == []
+
+
+def test_another_authority_s_certificate_is_refused(server, url, opened, tmp_path):
+    stranger, _ = certificate(tmp_path)
+    with pytest.raises(Unavailable, match=r"(?i)certificate"):
+        opened(server.tls_url(stranger)).publish([message()])
+
+
+# --- what it takes ------------------------------------------------------------------------------
+
+
+def test_a_queue_that_exists_is_taken_as_it_is(server, url, opened):
+    connection = amqp.Connection(
+        f"127.0.0.1:{server.port}", userid=server.USER, password=server.PASSWORD
+    )
+    connection.connect()
+    arguments = {"x-max-priority": 10, "x-message-ttl": 600_000}
+    queue = f"orders-{new_id()}"
+    connection.channel().queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+    connection.close()
+    broker = opened(url)
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 10.0)
+    assert broker.settle([Done(lease)]) == []
+
+
+def test_a_message_that_is_too_large_takes_nothing_along(url, opened):
+    broker, queue = opened(url), f"orders-{new_id()}"
+    small, large = message(queue), message(queue, b"x" * (LIMIT + 1))
+    with pytest.raises(EncodeError, match="max_message_size"):
+        broker.publish([large])
+    with pytest.raises(Uncertain, match="max_message_size"):
+        broker.publish([small, large])
+    broker.publish([message(queue)])  # and it goes on
+    leases = broker.lease([queue], 10, 10.0)
+    assert large.id not in {lease.message.id for lease in leases}
+    assert broker.settle([Done(lease) for lease in leases]) == []
+
+
+# --- full ---------------------------------------------------------------------------------------
+
+
+def alarm(server, on):
+    server.ctl("set_vm_memory_high_watermark", "0.000001" if on else "0.6")
+
+
+@long
+def test_a_server_without_memory_holds_up_who_sends_and_nobody_else(
+    rabbit_server, rabbit_url, bench, monkeypatch
+):
+    monkeypatch.setenv("PENSTOCK_BROKER_URL", rabbit_url)
+    tasks = bench.tasks(
+        """
+        app.conf.update(publish_timeout=60.0)
+
+        @app.task
+        def wait():
+            note("waits")
+            until("gate")
+            return "waited"
+        """
+    )
+    open_gate = bench.gate()
+    worker = bench.worker("-c", "1")
+    waiting = tasks.wait.delay()
+    bench.noted("waits")
+    alarm(rabbit_server, on=True)
+    try:
+        open_gate()  # what runs is finished, stored and acknowledged meanwhile
+        assert waiting.get(timeout=20) == "waited"
+        with pytest.raises(Uncertain, match="memory"):  # it says so only to who sends
+            tasks.add.delay(1, 1)
+        with pytest.raises(Unavailable, match="memory"):
+            tasks.app.broker.publish([message()])
+        with ThreadPoolExecutor(1) as pool:
+            later = pool.submit(tasks.add.delay, 3, 3)
+            alarm(rabbit_server, on=False)
+            assert later.result(30).get(timeout=20) == 6
+    finally:
+        alarm(rabbit_server, on=False)
+    assert worker.stop() == 0
+
+
+# --- slow ---------------------------------------------------------------------------------------
+
+
+@long
+def test_a_task_may_run_longer_than_the_server_waits(bench, url, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_BROKER_URL", f"{url}?consumer_timeout={TIMEOUT:g}")
+    tasks = bench.tasks(
+        """
+        app.conf.update(lease_time=1.5)
+
+        @app.task(bind=True)
+        def long(self):
+            note(f"began {self.request.attempt}")
+            until("gate")
+            return self.request.attempt
+        """
+    )
+    open_gate = bench.gate()
+    worker = bench.worker("-c", "2")
+    result = tasks.long.delay()
+    bench.noted("began 1")
+    threading.Event().wait(2.4 * TIMEOUT)  # the time itself is what it is about
+    assert tasks.add.delay(1, 1).get(timeout=20) == 2
+    open_gate()
+    assert result.get(timeout=20) == 1
+    assert worker.stop() == 0
+    assert bench.journal() == ["began 1"]
+    assert "lost" not in worker.text
+
+
+# --- away ---------------------------------------------------------------------------------------
+
+
+def test_an_acknowledgement_that_was_lost_runs_nothing_twice(
+    rabbit_server, rabbit_url, bench, monkeypatch
+):
+    with Proxy(rabbit_server.port) as line:
+        url = rabbit_url.replace(f":{rabbit_server.port}/", f":{line.port}/")
+        monkeypatch.setenv("PENSTOCK_BROKER_URL", url)
+        tasks = bench.tasks(
+            """
+            @app.task
+            def once():
+                note("began")
+                until("gate")
+            """
+        )
+        open_gate = bench.gate()
+        worker = bench.worker("-c", "1")
+        result = tasks.once.delay()
+        bench.noted("began")
+        line.swallow(TO_SERVER)
+        open_gate()
+        result.get(timeout=20)  # it is stored, and what acknowledges it goes nowhere
+        line.cut()
+        line.heal()
+        worker.line("has ended before, but its acknowledgement was lost", 30.0)
+        assert worker.stop() == 0
+        assert bench.journal() == ["began"]
+
+
+@long
+def test_after_the_server_was_killed_a_worker_goes_on_and_nothing_is_lost(bench, monkeypatch):
+    with RabbitServer() as server:
+        monkeypatch.setenv("PENSTOCK_BROKER_URL", server.url())
+        tasks = bench.tasks("app.conf.update(publish_timeout=30.0)")
+        worker = bench.worker("-c", "2")
+        results = tasks.add.send_many([(n, n) for n in range(500)])
+        results[50].get(timeout=20)
+        server.kill()
+        server.start()
+        assert [result.get(timeout=60) for result in results] == [2 * n for n in range(500)]
+        assert tasks.add.delay(1, 1).get(timeout=20) == 2
+        assert worker.stop() == 0
