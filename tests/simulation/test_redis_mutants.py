@@ -85,10 +85,13 @@ LINES = {
         "if false then",
     ),
     "a_record_is_stored_though_the_lease_was_lost": (
-        "lost[#lost + 1] = (at - 5) / 15 end",
-        "lost[#lost + 1] = (at - 5) / 15; records[#records + 1] = at + 9 end",
+        "== 0 then lost[#lost + 1] = place - 1 end",
+        "== 0 then lost[#lost + 1] = place - 1; records[#records + 1] = record end",
     ),
-    "a_record_is_not_stored_with_its_settlement": ("if ARGV[at + 9] ~= '' then", "if false then"),
+    "a_record_is_not_stored_with_its_settlement": (
+        "if ARGV[start + 2] == '1' then",
+        "if false then",
+    ),
     "a_stale_record_replaces_a_final_one": ("if before and is_stale(", "if false and is_stale("),
     "records_vanish_in_upkeep": (
         "redis.call('ZREMRANGEBYSCORE', OWN .. 'revoked', '-inf', now)",

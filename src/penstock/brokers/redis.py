@@ -27,7 +27,7 @@ from penstock.engines.redis import RedisServer
 from penstock.engines.redis_batch import Batch, Pending
 from penstock.engines.redis_records import as_words
 from penstock.errors import BrokerError, Unavailable, Uncertain
-from penstock.message import Again, Dead, Lease, Message, Record, Settlement
+from penstock.message import Again, Done, Lease, Message, Settlement
 from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive
 from penstock.url import Url
 
@@ -339,25 +339,21 @@ class RedisBroker(RedisCompany):
         return self.engine.database if self._store is None else int(self._store.database)
 
     def _words(self, settlement: Settlement) -> tuple[Any, ...]:
-        lease = settlement.lease
+        lease, record = settlement.lease, settlement.record
+        if isinstance(settlement, Done):
+            if record is None:
+                return (lease.fence, "d", 0)
+            return (lease.fence, "d", 1, *as_words(record, self._clock.wall()))
         if isinstance(settlement, Again):
-            ending = _again(settlement)
-        elif isinstance(settlement, Dead):
-            key = lease.message.key
-            ending = ("x", "", "", "", "", "", key, self._dead_head(settlement))
+            kind, *more = _again(settlement)
         else:
-            ending = _DONE
-        return (lease.fence, *ending, *self._record_words(settlement.record))
-
-    def _record_words(self, record: Record | None) -> tuple[Any, ...]:
-        return _NO_RECORD if record is None else as_words(record, self._clock.wall())
+            kind = "x"
+            more = ["", "", "", "", "", lease.message.key, self._dead_head(settlement)]
+        said = () if record is None else as_words(record, self._clock.wall())
+        return (lease.fence, kind, 1 if said else 0, *more, *said)
 
     def __repr__(self) -> str:
         return f"RedisBroker({str(self.engine.url)!r})"
-
-
-_DONE = ("d", "", "", "", "", "", "", "")
-_NO_RECORD = ("", "", "", "", "", "")
 
 
 def _again(settlement: Again) -> tuple[Any, ...]:
