@@ -6,8 +6,7 @@ no I/O: a worker hands in a :class:`Reporter` that sends states over its channel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -177,12 +176,19 @@ def running() -> Frame | None:
     return frame
 
 
-@contextmanager
-def entered(frame: Frame) -> Iterator[Frame]:
+class entered:  # noqa: N801 - used as a function; made by contextmanager it cost 1 us more a task
     """Make it the current frame within the ``with`` block."""
-    frame.outer = _current.get()
-    token = _current.set(frame)
-    try:
-        yield frame
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_frame", "_token")
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def __enter__(self) -> Frame:
+        frame = self._frame
+        frame.outer = _current.get()
+        self._token = _current.set(frame)
+        return frame
+
+    def __exit__(self, *_raised: object) -> None:
+        _current.reset(self._token)

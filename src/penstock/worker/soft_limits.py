@@ -66,12 +66,15 @@ class SignalLimit:
             if self._ends_at is not None:
                 self._raise()
 
-    @contextmanager
-    def over(self, limit: float | None) -> Iterator[None]:
+    def over(self, limit: float | None) -> AbstractContextManager[Any]:
         """The time in which a task's own function runs."""
+        return nullcontext() if limit is None else self._within(limit)
+
+    @contextmanager
+    def _within(self, limit: float) -> Iterator[None]:
         self._limit = limit
         # The supervisor counts from when it heard of the start, so a little later than this.
-        self._ends_at = None if limit is None else time.monotonic() + limit
+        self._ends_at = time.monotonic() + limit
         try:
             yield
         finally:
