@@ -182,7 +182,7 @@ class PackedHeaders(Mapping[str, Any]):
         return len(self._map())
 
     def __repr__(self) -> str:
-        return repr(self._map())
+        return f"<PackedHeaders, {len(self.json)} bytes>"  # they tell arguments, too
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -203,6 +203,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     expires_at: float | None = None  # wall time from which it must not start
     key: str = msgspec.field(default_factory=new_id)
     properties: Mapping[str, Any] = {}
+
+    def __repr__(self) -> str:
+        """Where it stands, without what it says: arguments are nobody's to read in a log."""
+        return f"<Message {self.id!r} in {self.queue!r}, {len(self.body)} bytes, key {self.key!r}>"
 
 
 class Lease(msgspec.Struct, frozen=True, gc=False):
@@ -237,6 +241,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     attempt: int = 0
     final: bool = False
     ttl: float | None = None  # seconds to keep it; None: for ever
+
+    def __repr__(self) -> str:
+        """Of what it is a record, without the document."""
+        size = len(self.document)
+        return f"<Record {self.id!r} {self.state}, attempt {self.attempt}, {size} bytes>"
 
 
 class Done(msgspec.Struct, frozen=True, gc=False):

@@ -118,7 +118,8 @@ def _split(scheme: str, text: str) -> tuple[SplitResult, str | None, int | None]
         parts = urlsplit(text)
         where = parts.netloc.rpartition("@")[2]
         # "redis://:12/cret@host" would be read as port 12 and the path "/cret@host".
-        if "@" in parts.netloc or "@" not in text or not parts.netloc:
+        # A second login, in "redis://:secret@a;redis://:secret@b", would be taken for the path.
+        if ("@" in parts.netloc and "@" not in parts.path) or "@" not in text or not parts.netloc:
             if _SEVERAL.search(where):
                 return parts, where.lower(), None
             return parts, parts.hostname, parts.port

@@ -26,7 +26,7 @@ from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.redis import RedisServer
 from penstock.engines.redis_batch import Batch, Pending
 from penstock.engines.redis_records import as_words
-from penstock.errors import BrokerError, Unavailable, Uncertain
+from penstock.errors import BrokerError, PenstockError, Unavailable, Uncertain
 from penstock.message import Again, Done, Lease, Message, Settlement
 from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive
 from penstock.url import Url
@@ -70,7 +70,7 @@ class RedisBroker(RedisCompany):
     def close(self) -> None:
         try:
             if self._me.current and (self._me.claims or self._me.name):
-                with contextlib.suppress(Unavailable, Uncertain):  # then its leases run out
+                with contextlib.suppress(PenstockError):  # then its leases run out
                     self._withdraw(self._me)
                 self._me = Me(self._clock)
         finally:

@@ -21,7 +21,8 @@ Examples:
   penstock -A tasks events
   penstock -A tasks events --json | jq 'select(.type == "task-failed")'
 """
-_AROUND = ("type", "hostname", "timestamp", "utcoffset", "clock", "pid")  # said of every event
+_AROUND = {"type", "hostname", "timestamp", "utcoffset", "clock", "pid"}  # said of every event
+_HIDDEN = _AROUND | {"args", "kwargs"}  # arguments are for who asks for them, by --json
 
 
 @click.command(epilog=_EXAMPLES)
@@ -40,7 +41,7 @@ def events(source: Source, timeout: float | None, as_json: bool) -> None:
 
 
 def _line(event: dict[str, Any]) -> str:
-    rest = " ".join(f"{k}={v}" for k, v in event.items() if k not in _AROUND and v is not None)
+    rest = " ".join(f"{k}={v}" for k, v in event.items() if v is not None and k not in _HIDDEN)
     told_at = event.get("timestamp")
     at = when(told_at) if isinstance(told_at, int | float) else "-"
     return one_line(f"{at} {event.get('hostname')} {event['type']} {rest}".rstrip())

@@ -76,6 +76,12 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             return self.headers[name]
         raise AttributeError(f"this request has no attribute and no header {name!r}")
 
+    def __repr__(self) -> str:
+        """Which run it is, without its arguments."""
+        if self.called_directly:
+            return "<Context, called directly>"
+        return f"<Context {self.task}[{self.id}], retries {self.retries}>"
+
     @classmethod
     def of(cls, call: Call, delivery: Delivery) -> Context:
         """The request of a call that came that way."""

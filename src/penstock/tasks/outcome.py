@@ -47,6 +47,10 @@ class Succeeded(msgspec.Struct, frozen=True, kw_only=True):
     runtime: float
     children: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """How long it took, without the value."""
+        return f"<Succeeded with {type(self.value).__qualname__} in {self.runtime:.4f} s>"
+
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """The function raised, or what it returned cannot be stored."""
@@ -100,6 +104,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     state: str
     document: bytes | None
+
+    def __repr__(self) -> str:
+        return f"<Report of {self.outcome!r}>"
 
 
 def report(

@@ -185,10 +185,9 @@ def _expanded(body: bytes, compression: str, limit: int) -> bytes:
 
 
 def _reason(error: BaseException) -> str:
-    try:
-        return f"{type(error).__qualname__}: {error}"[:300]
-    except Exception:  # noqa: BLE001 - its own __str__ may raise anything
-        return type(error).__qualname__
+    """What is wrong with a pickle; texts of what its objects raise may quote arguments."""
+    tells = isinstance(error, ImportError | AttributeError)  # which class is not there
+    return f"{type(error).__qualname__}: {error}"[:300] if tells else type(error).__qualname__
 
 
 def _shown(value: Any) -> str:

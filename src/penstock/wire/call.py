@@ -44,6 +44,10 @@ class _Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     __hash__ = None  # type: ignore[assignment] # they hold maps
 
+    def __repr__(self) -> str:
+        """Which run it is, without its arguments."""
+        return f"<{type(self).__name__} {self.task!r}[{self.id!r}], retries {self.retries}>"
+
 
 class Header(_Facts, frozen=True, kw_only=True):
     """What a supervisor needs to know of a message; reading it leaves the body alone."""
@@ -71,6 +75,10 @@ class Embed(msgspec.Struct, frozen=True, kw_only=True):
     errbacks: list[Any] | None = None
     chain: list[Any] | None = None  # the remaining steps, last one first
     chord: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        """What there is, without the arguments that signatures hold."""
+        return f"<Embed of {[name for name in self.__struct_fields__ if getattr(self, name)]}>"
 
 
 class Call(_Facts, frozen=True, kw_only=True):

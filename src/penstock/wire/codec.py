@@ -160,7 +160,8 @@ def _read_typed(found: dict[str, Any]) -> Any:
     try:
         return reader(found["__value__"])
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise DecodeError(f"a {name} that cannot be read: {error}"[:300]) from error
+        # Without its text: that quotes the value, which is somebody's argument.
+        raise DecodeError(f"a {name} that cannot be read ({type(error).__name__})") from error
 
 
 def _text(value: Any) -> str:

@@ -57,6 +57,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     reply_to: Address | None = None
     clock: int = 0
 
+    def __repr__(self) -> str:
+        """What is asked of whom, without the arguments."""
+        return f"<Request {self.method!r} to {self.destination or self.pattern or 'all'!r}>"
+
     def is_for(self, name: str) -> bool:
         """Whether the worker of that name shall act; raises DecodeError for an unusable pattern."""
         if self.destination:

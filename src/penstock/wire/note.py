@@ -30,6 +30,10 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     delivery_mode: int = _TRANSIENT
 
+    def __repr__(self) -> str:
+        """Where it goes, without what it says."""
+        return f"<Note to {self.exchange!r} {self.routing_key!r}, {len(self.body)} bytes>"
+
 
 def pack_note(note: Note) -> bytes:
     """Its envelope on Redis: what is published in a channel or pushed to a list."""

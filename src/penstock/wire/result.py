@@ -52,6 +52,10 @@ class ResultDocument(msgspec.Struct, frozen=True, kw_only=True):
     stamped_headers: Sequence[str] | None = None
     stamps: Mapping[str, Any] = {}
 
+    def __repr__(self) -> str:
+        """Whose state it is, without what was returned or raised."""
+        return f"<ResultDocument {self.task_id!r} {self.status}>"
+
 
 _MEMBERS = frozenset(ResultDocument.__struct_fields__)
 

@@ -140,6 +140,10 @@ class Progress(msgspec.Struct, frozen=True, tag=3, array_like=True):
     state: str
     document: bytes
 
+    def __repr__(self) -> str:
+        """Without the document."""
+        return f"<Progress {self.tag}: {self.state!r}>"
+
 
 class Finished(msgspec.Struct, frozen=True, tag=4, array_like=True):
     """The run ended. No document: nothing is to be stored. ``runtime`` is seconds."""
@@ -148,6 +152,10 @@ class Finished(msgspec.Struct, frozen=True, tag=4, array_like=True):
     state: str
     document: bytes | None
     runtime: float
+
+    def __repr__(self) -> str:
+        """Without the document."""
+        return f"<Finished {self.tag}: {self.state!r}>"
 
 
 class Retried(msgspec.Struct, frozen=True, tag=5, array_like=True):
@@ -158,6 +166,10 @@ class Retried(msgspec.Struct, frozen=True, tag=5, array_like=True):
     document: bytes | None
     runtime: float
 
+    def __repr__(self) -> str:
+        """Without the document."""
+        return f"<Retried {self.tag}: {self.message.id!r}>"
+
 
 class Rejected(msgspec.Struct, frozen=True, tag=6, array_like=True):
     """The task refused its message: a dead letter, or back to the queue."""
@@ -167,6 +179,10 @@ class Rejected(msgspec.Struct, frozen=True, tag=6, array_like=True):
     requeue: bool
     document: bytes | None
     runtime: float
+
+    def __repr__(self) -> str:
+        """Without the document."""
+        return f"<Rejected {self.tag}: {self.reason!r}>"
 
 
 class Leaving(msgspec.Struct, frozen=True, tag=7, array_like=True):
