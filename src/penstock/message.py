@@ -241,6 +241,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     attempt: int = 0
     final: bool = False
     ttl: float | None = None  # seconds to keep it; None: for ever
+    reply_to: str = ""  # the sender's address, for a store that keeps nothing
 
     def __repr__(self) -> str:
         """Of what it is a record, without the document."""

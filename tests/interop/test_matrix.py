@@ -12,6 +12,7 @@ from interop.cases import CASES, SMOKE, Scene
 
 FULL = os.environ.get("INTEROP") == "full"
 FLEETS = {"celery": "Celery workers", "penstock": "penstock workers", "both": "a mixed fleet"}
+PLACES = ("Redis", "RabbitMQ")
 LAST = {"everybody works", "nothing is left"}
 
 
@@ -20,11 +21,13 @@ def in_slice(fleet, client, case):
 
 
 ROWS = [
-    pytest.param(fleet, client, case, id=f"{client} client, {FLEETS[fleet]}: {case.name}")
+    pytest.param((place, fleet), client, case, id=name)
+    for place in PLACES
     for fleet in FLEETS
     for case in CASES
     for client in case.clients
     if FULL or in_slice(fleet, client, case)
+    for name in [f"{place}, {client} client, {FLEETS[fleet]}: {case.name}"]
 ]
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from penstock import App, ConfigError
+from penstock.tasks.settings import Settings
 
 
 def test_settings_come_from_the_constructor_from_attributes_and_from_update():
@@ -87,3 +88,63 @@ def test_the_revision_is_no_setting():
 def test_their_text_shows_what_was_set_and_no_password():
     app = App("tasks", broker="redis://:secret@host/1", crash_limit=5)
     assert repr(app.conf) == "Settings(broker_url=redis://:**@host/1, crash_limit=5)"
+
+
+class Queue:
+    """As Celery's class has it."""
+
+    def __init__(self, name, queue_arguments=None, max_priority=None):
+        self.name = name
+        self.queue_arguments = queue_arguments
+        self.max_priority = max_priority
+
+
+PRIORITIES = {"x-max-priority": 5}
+
+
+@pytest.mark.parametrize(
+    "queues",
+    [
+        {"a": {"queue_arguments": PRIORITIES}, "b": {}},
+        {"a": {"max_priority": 5, "exchange": "a", "routing_key": "a"}, "b": {"durable": True}},
+        [{"name": "a", "queue_arguments": PRIORITIES}, "b"],
+        (Queue("a", dict(PRIORITIES)), Queue("b")),
+        (Queue("a", max_priority=5), Queue("b")),
+    ],
+)
+def test_queues_are_described_in_any_of_celerys_ways(queues):
+    settings = Settings.of({"task_queues": queues})
+    again = Settings.of(settings.as_dict())  # as a worker gets it
+    for each in (settings, again):
+        shapes = each.queue_shapes
+        assert list(each.task_queues) == ["a", "b"]
+        assert (shapes.of("a"), shapes.of("b"), shapes.of("c")) == (PRIORITIES, {}, {})
+
+
+def test_a_quorum_queue_gets_no_priorities():
+    quorum = {"x-queue-type": "quorum"}
+    settings = Settings.of(
+        {
+            "task_queues": {"q": {"queue_arguments": quorum}, "p": {}},
+            "task_queue_max_priority": 7,
+        }
+    )
+    shapes = settings.queue_shapes
+    assert (shapes.of("q"), shapes.of("p")) == (quorum, {"x-max-priority": 7})
+    assert Settings.of({"task_default_queue_type": "quorum"}).queue_shapes.of("x") == quorum
+
+
+@pytest.mark.parametrize(
+    ("queues", "says"),
+    [
+        (5, "a map of queues by name"),
+        ("celery", "a map of queues by name"),
+        ([{}], "without a name"),
+        ([object()], "without a name"),
+        ({"a": {"queue_argumets": {}}}, "queue_argumets"),
+        ({"a": {"queue_arguments": 5}}, "queue_arguments of a"),
+    ],
+)
+def test_queues_that_make_no_sense_are_refused(queues, says):
+    with pytest.raises(ConfigError, match=says):
+        Settings.of({"task_queues": queues})

@@ -35,7 +35,7 @@ from penstock.brokers.amqp_moves import (
 from penstock.brokers.amqp_queues import back_of
 from penstock.brokers.amqp_talk import AmqpTalk
 from penstock.brokers.amqp_wire import Counts
-from penstock.brokers.base import Broker, Capabilities
+from penstock.brokers.base import Broker, Capabilities, QueueShapes
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.amqp import AmqpServer, number
 from penstock.engines.amqp_live import Live
@@ -83,6 +83,10 @@ class AmqpBroker(AmqpListening):
     def from_url(cls, url: Url, *, clock: Clock = SYSTEM_CLOCK) -> AmqpBroker:
         """The broker at ``amqp://user:password@host/vhost``."""
         return cls(url, clock=clock)
+
+    def shape_queues(self, shapes: QueueShapes) -> None:
+        self.engine.arguments_of = shapes.of
+        self._celery_delays = shapes.has_quorum()
 
     def close(self) -> None:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from penstock.brokers.amqp_celery_delays import bind_to_delays
 from penstock.brokers.amqp_holdings import Holdings
 from penstock.brokers.amqp_looking import AmqpLooking
 from penstock.brokers.amqp_moves import Move, returned, shifting
@@ -62,6 +63,7 @@ class AmqpListening(AmqpLooking):
         self._lock = threading.Lock()
         self._listened: Counter[str] = Counter()
         self._name: str | None = None
+        self._celery_delays = False  # clients of Celery delay by exchanges
 
     # --- messages ------------------------------------------------------------------------
 
@@ -73,6 +75,8 @@ class AmqpListening(AmqpLooking):
             for name in names:
                 live.kept(Queues).ensure(name)
                 live.kept(Queues).ensure(back_of(name))
+            if self._celery_delays:
+                bind_to_delays(live, names)
             self._arm(live, names)
             self._subscribed(live)
 

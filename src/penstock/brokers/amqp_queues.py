@@ -18,7 +18,6 @@ message when its next queue has confirmed it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from penstock.brokers.amqp_wire import DELAY, HELD
@@ -68,16 +67,26 @@ class Queues:
         self._new: set[str] = set()  # made here, and not yet noted
         self._until: dict[str, float] = {}  # for those that expire
 
-    def ensure(self, queue: str, arguments: Mapping[str, Any] | None = None) -> None:
+    def ensure(self, queue: str) -> None:
         """Have a durable queue of that name; one that exists may have any arguments."""
         if queue in self._there:
             return
         if not 1 <= len(queue.encode("utf-8", "replace")) <= _LONGEST_NAME:
             raise ConfigError(f"a queue's name on RabbitMQ has 1 to 240 bytes, not {queue!r}")
         if self.count(queue) is None:
-            self._declare(queue, dict(arguments or {}))
+            self._declare(queue, self._arguments(queue))
             self._new.add(queue)
         self._there.add(queue)
+
+    def _arguments(self, queue: str) -> dict[str, Any]:
+        """As the settings want it. What comes back to a queue is kept as safely as in it."""
+        origin = queue.removeprefix(back_of(""))
+        if origin.startswith("penstock."):
+            return {}
+        arguments = dict(self._live.arguments_of(origin))
+        if origin == queue:
+            return arguments
+        return {k: v for k, v in arguments.items() if k == "x-queue-type"}
 
     def register(self, *queues: str) -> None:
         """Note the names of queues, and of those made here; only where publishing is right."""

@@ -24,6 +24,7 @@ __all__ = [
     "Broker",
     "Capabilities",
     "PlannedBroker",
+    "QueueShapes",
     "QueueState",
     "WorkerEntry",
 ]
@@ -62,6 +63,23 @@ class QueueState(msgspec.Struct, frozen=True):
     leased: int = 0
     dead: int = 0
     oldest: float | None = None  # age of the oldest message that could run now
+
+
+class QueueShapes(msgspec.Struct, frozen=True):
+    """By which arguments queues are made that do not exist yet: of these names, and of others."""
+
+    named: Mapping[str, Mapping[str, Any]] = {}
+    others: Mapping[str, Any] = {}
+
+    def has_quorum(self) -> bool:
+        """True when some are to be quorum queues, as RabbitMQ calls those it replicates."""
+        return any(
+            each.get("x-queue-type") == "quorum" for each in (self.others, *self.named.values())
+        )
+
+    def of(self, queue: str) -> Mapping[str, Any]:
+        """Those of a queue."""
+        return self.named.get(queue, self.others)
 
 
 class WorkerEntry(msgspec.Struct, frozen=True):
@@ -139,6 +157,9 @@ class Broker(ABC):
         """Settle and claim, in one round trip where the engine can."""
         wanted = limit > 0 and bool(queues)
         return self.settle(settlements), self.lease(queues, limit, ttl) if wanted else []
+
+    def shape_queues(self, shapes: QueueShapes) -> None:  # noqa: B027 - most know one kind only
+        """Make queues that do not exist yet like this, where there are kinds of them."""
 
     def describe(self) -> str:
         """Where it is, as people are shown it: no password, absolute paths; empty: as the URL."""

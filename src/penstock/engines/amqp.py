@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from penstock.engines.amqp_ears import Ears
@@ -45,6 +45,7 @@ class AmqpServer:
         beat: Callable[[Live], None] | None = None,
     ) -> None:
         self.url = url
+        self.arguments_of: Callable[[str], Mapping[str, Any]] = lambda _: {}  # of missing queues
         self.heartbeat = number(url, "heartbeat", HEARTBEAT)
         self._out = Line(self._connected, name="out", heartbeat=self.heartbeat)
         self._custody = Line(
@@ -112,7 +113,12 @@ class AmqpServer:
             raise self._unreachable(error) from error
         except OSError as error:
             raise self._unreachable(error) from error
-        return Live(connection, epoch=epoch(), where=self.url)
+        return Live(
+            connection,
+            epoch=epoch(),
+            where=self.url,
+            arguments_of=self.arguments_of,
+        )
 
     def _unreachable(self, error: Exception) -> Unavailable:
         return Unavailable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from penstock.engines.amqp_errors import refused
@@ -27,10 +27,18 @@ class Live:
     more.
     """
 
-    def __init__(self, connection: Any, *, epoch: int, where: object) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        *,
+        epoch: int,
+        where: object,
+        arguments_of: Callable[[str], Mapping[str, Any]] = lambda _: {},
+    ) -> None:
         self.connection = connection
         self.epoch = epoch
         self.where = where
+        self.arguments_of = arguments_of  # a queue that is to be made, by its name
         self.blocked = ""  # why the server takes nothing at present
         self._channels: dict[str, Any] = {}
         self._kept: dict[type[Any], Any] = {}

@@ -18,6 +18,9 @@ class ResultStore(ABC):
     forgets: ClassVar[bool] = False
     """True for a cache: it may drop a record before its time, so that no wait may be endless."""
 
+    replies: ClassVar[bool] = False
+    """True for a store that keeps nothing: results go to an address that is sent with the task."""
+
     @abstractmethod
     def put(self, records: Sequence[Record]) -> list[Record]:
         """Store records and wake who waits for them; gives those that were refused as stale.
@@ -53,6 +56,13 @@ class ResultStore(ABC):
 
     def part(self) -> None:  # noqa: B027 - where nobody is waited for nothing is to be done
         """Only last words follow, and :meth:`close`: a server that is away is not waited for."""
+
+    def reply_address(self) -> str:
+        """Where results of this process's tasks go, from now on; by a store that ``replies``.
+
+        Raises Unavailable.
+        """
+        raise NotImplementedError
 
     async def aput(self, records: Sequence[Record]) -> list[Record]:
         """Awaiting twin of :meth:`put`."""

@@ -12,13 +12,13 @@ from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.control.steering import Control
 from penstock.errors import ConfigError, PenstockError
 from penstock.message import Message
+from penstock.results.registry import REPLIES, open_store
 from penstock.results.registry import SCHEMES as STORE_SCHEMES
-from penstock.results.registry import open_store
 from penstock.tasks.calls import CallKeywords, Route, compose
 from penstock.tasks.frame import running
 from penstock.tasks.names import task_name
 from penstock.tasks.options import TaskKeywords, TaskOptions
-from penstock.tasks.publish import apublish, publish
+from penstock.tasks.publish import WithAddress, apublish, publish
 from penstock.tasks.registration import BoundDecorator, Decorator, Tasks
 from penstock.tasks.result import AsyncResult as Result
 from penstock.tasks.revocation import record_revoked
@@ -171,15 +171,23 @@ class App:
     def publish(self, messages: Sequence[Message]) -> None:
         """Store messages, with patience where the broker is down; see :mod:`.publish`."""
         if messages:
-            publish(self.broker, messages, timeout=self.conf.publish_timeout, clock=self.clock)
+            publish(self._sender, messages, timeout=self.conf.publish_timeout, clock=self.clock)
             self._published(messages)
 
     async def apublish(self, messages: Sequence[Message]) -> None:
         """Awaiting twin of :meth:`publish`."""
         if messages:
             timeout = self.conf.publish_timeout
-            await apublish(self.broker, messages, timeout=timeout, clock=self.clock)
+            await apublish(self._sender, messages, timeout=timeout, clock=self.clock)
             self._published(messages)
+
+    @property
+    def _sender(self) -> Broker | WithAddress:
+        """What messages are published by."""
+        given = self.conf.result_backend or os.environ.get(_BACKEND_VARIABLE)
+        if given is None or not given.startswith(REPLIES):
+            return self.broker
+        return WithAddress(self.broker, self.store)
 
     def publish_within(self, connection: Any, messages: Sequence[Message]) -> None:
         """Store messages when the transaction of somebody's connection commits."""
@@ -245,13 +253,14 @@ class App:
 
     def _opened_broker(self) -> Broker:
         mine = open_broker(self.broker_url, clock=self.clock)
+        mine.shape_queues(self.conf.queue_shapes)
         kept = self._brokers.setdefault(_OPEN, mine)
         if kept is not mine:
             mine.close()
         return kept
 
     def _opened_store(self) -> ResultStore:
-        mine = open_store(self.backend_url, clock=self.clock)
+        mine = open_store(self.backend_url, broker=self.broker_url, clock=self.clock)
         kept = self._stores.setdefault(_OPEN, mine)
         if kept is not mine:
             mine.close()

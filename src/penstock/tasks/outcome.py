@@ -259,6 +259,7 @@ def record(
         attempt=attempt,
         final=written.state in READY_STATES,
         ttl=ttl,
+        reply_to=call.reply_to or "",
     )
 
 

@@ -10,17 +10,48 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from msgspec.structs import replace
+
 from penstock.brokers.base import Broker
 from penstock.brokers.patience import Patience
 from penstock.clock import Clock
 from penstock.errors import Unavailable, Uncertain
 from penstock.message import Message
+from penstock.results.base import ResultStore
 
-__all__ = ["apublish", "publish"]
+__all__ = ["WithAddress", "apublish", "publish"]
+
+
+class WithAddress:
+    """Publishes by a broker, each message with the address where its results shall go."""
+
+    def __init__(self, broker: Broker, store: ResultStore) -> None:
+        self._broker = broker
+        self._store = store
+        self.capabilities = broker.capabilities
+
+    def publish(self, messages: Sequence[Message]) -> None:
+        self._broker.publish(_addressed(messages, self._store.reply_address()))
+
+    async def apublish(self, messages: Sequence[Message]) -> None:
+        import asyncio
+
+        address = await asyncio.to_thread(self._store.reply_address)
+        await self._broker.apublish(_addressed(messages, address))
+
+
+def _addressed(messages: Sequence[Message], address: str) -> list[Message]:
+    """Those that have one keep it: the results of a retry go where those of the first run went."""
+    return [
+        m
+        if m.properties.get("reply_to")
+        else replace(m, properties={**m.properties, "reply_to": address})
+        for m in messages
+    ]
 
 
 def publish(
-    broker: Broker,
+    broker: Broker | WithAddress,
     messages: Sequence[Message],
     *,
     timeout: float,
@@ -43,7 +74,7 @@ def publish(
 
 
 async def apublish(
-    broker: Broker,
+    broker: Broker | WithAddress,
     messages: Sequence[Message],
     *,
     timeout: float,
@@ -62,7 +93,7 @@ async def apublish(
         await (sleep or _asyncio_sleep)(wait)
 
 
-def _patience(broker: Broker, began: float, timeout: float, clock: Clock) -> Patience:
+def _patience(broker: Broker | WithAddress, began: float, timeout: float, clock: Clock) -> Patience:
     repeatable = broker.capabilities.repeatable
     return Patience(repeatable=repeatable, began=began, timeout=timeout, clock=clock)
 

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from penstock.brokers.base import QueueShapes
 from penstock.errors import ConfigError
 from penstock.tasks.names import unknown
+from penstock.tasks.queues import queue_shapes, queues_by_name
 from penstock.tasks.rates import parse_rate
 from penstock.url import Url
 from penstock.wire.codec import CONTENT_TYPES, LIMITS, Limits
@@ -28,6 +30,7 @@ Accepted = Literal[
     "msgpack", "application/x-msgpack",
 ]  # fmt: skip
 Route = str | dict[str, str | int]
+QueuesByName = dict[str, dict[str, Any]]
 _MEBIBYTE = 1024 * 1024
 
 
@@ -43,6 +46,9 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
 
     # Sending.
     task_default_queue: str = "celery"
+    task_queues: QueuesByName = {}  # how missing ones are made: {name: {"queue_arguments": {…}}}
+    task_queue_max_priority: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
+    task_default_queue_type: Literal["classic", "quorum"] = "classic"
     task_default_priority: Annotated[int, msgspec.Meta(ge=0, le=9)] | None = None
     task_routes: dict[str, Route] = {}  # task name or glob -> queue, or {"queue": …, "priority": …}
     task_serializer: Literal["json"] = "json"
@@ -123,6 +129,15 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
         """What results may be like, for :func:`decode_result`."""
         return Limits(max_bytes=self.result_max_bytes, max_depth=self.message_max_depth)
 
+    @property
+    def queue_shapes(self) -> QueueShapes:
+        """How queues that do not exist yet are to be made."""
+        return queue_shapes(
+            self.task_queues,
+            default_type=self.task_default_queue_type,
+            max_priority=self.task_queue_max_priority,
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """All settings by name."""
         return msgspec.structs.asdict(self)
@@ -169,6 +184,8 @@ def _checked(values: dict[str, Any]) -> Settings:
             raise unknown("setting", name, Settings.__struct_fields__)
         if isinstance(value, timedelta):
             values[name] = value.total_seconds()
+    if "task_queues" in values:
+        values["task_queues"] = queues_by_name(values["task_queues"])
     parse_rate(values.get("task_default_rate_limit"))
     try:
         return msgspec.convert(values, Settings)

@@ -31,6 +31,7 @@ __all__ = [
     "outer_header",
     "read_header",
     "readable_id",
+    "reply_address",
 ]
 
 T = TypeVar("T")
@@ -192,10 +193,15 @@ def _completed(call: Call, message: Message, args: Any, kwargs: Any, embed: Any)
     put(call, "kwargs", kwargs)
     if embed and not (isinstance(embed, dict) and _all_null(embed)):
         put(call, "embed", _checked(embed, Embed, "what follows it"))
-    reply_to = message.properties.get("reply_to")
-    if isinstance(reply_to, str):
+    if reply_to := reply_address(message):
         put(call, "reply_to", reply_to)
     return call
+
+
+def reply_address(message: Message) -> str:
+    """Where the sender waits for results by messages; empty where it does not."""
+    reply_to = message.properties.get("reply_to")
+    return reply_to if isinstance(reply_to, str) else ""
 
 
 def readable_id(message: Message) -> str | None:
@@ -265,12 +271,11 @@ def _all_null(members: dict[str, Any]) -> bool:
 
 
 def _call(message: Message, header: Header, args: Any, kwargs: Any, embed: Any) -> Call:
-    reply_to = message.properties.get("reply_to")
     return Call(
         args=args,
         kwargs=kwargs,
         embed=_checked(embed, Embed, "what follows it") if embed else Embed(),
-        reply_to=reply_to if isinstance(reply_to, str) else None,
+        reply_to=reply_address(message) or None,
         headers=_own(message.headers),
         **msgspec.structs.asdict(header),
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.errors import DecodeError, TimeLimitExceeded, WorkerLostError
 from penstock.message import Again, Dead, Done, Message, Record, key_after
+from penstock.wire.task import reply_address
 from penstock.worker.crew import Verdict, Work
 from penstock.worker.past import Past
 from penstock.worker.processes import status_text
@@ -183,4 +184,5 @@ class Endings:
             attempt=work.lease.attempt,
             final=final,
             ttl=self._result_ttl,
+            reply_to=reply_address(work.lease.message),
         )

@@ -21,7 +21,7 @@ def manifest_of(app: App) -> Manifest:
         backend=app.backend_url,
         settings=app.conf.as_dict(),
         tasks={name: _policy(app, task) for name, task in app.tasks.items()},
-        queues=(app.conf.task_default_queue,),
+        queues=tuple(app.conf.task_queues) or (app.conf.task_default_queue,),
     )
 
 

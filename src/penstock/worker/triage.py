@@ -17,7 +17,7 @@ from penstock.errors import (
 from penstock.message import Dead, Done, Lease, Message, Record, Settlement
 from penstock.wire.codec import LIMITS, Limits
 from penstock.wire.result import ResultDocument, encode_result, exception_document
-from penstock.wire.task import Header, read_header, readable_id
+from penstock.wire.task import Header, read_header, readable_id, reply_address
 from penstock.worker.past import Past
 from penstock.worker.protocol import TaskPolicy
 
@@ -100,4 +100,5 @@ class Triage:
             attempt=attempt,
             final=True,
             ttl=self.result_ttl,
+            reply_to=reply_address(message),
         )

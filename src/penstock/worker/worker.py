@@ -218,12 +218,13 @@ class _Desk:
         self.opened = False
         self._kept = ""  # what outlives what, as the broker says
         self.broker = open_broker(manifest.broker)
+        self.broker.shape_queues(Settings.of(manifest.settings).queue_shapes)
         if not self.broker.capabilities.shared:
             raise ConfigError(
                 f"{Url.parse(manifest.broker)} is seen by one process only, so a worker would find "
                 "nothing there; use a file: sqlite:///penstock.db"
             )
-        self._store = open_store(manifest.backend)
+        self._store = open_store(manifest.backend, broker=manifest.broker)
         self.vitals = Vitals()
         self._checkup = Checkup(plan, vitals=self.vitals, stop=stop)
         self._probe = Probe(self._checkup.health)
