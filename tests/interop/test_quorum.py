@@ -10,7 +10,7 @@ from interop.fleet import Fleet
 from interop.places import OnRabbit
 from workers import wait_for
 
-NAMES = {"a simple call", "many calls", "another queue", "retries after a pause", "a retry is seen"}
+NAMES = {"a simple call", "many calls", "another queue", "retries", "a retry is seen"}
 ROWS = [pytest.param(case, id=case.name) for case in CASES if case.name in NAMES]
 PAIRS = [("celery", ("penstock",))]
 if os.environ.get("INTEROP") == "full":

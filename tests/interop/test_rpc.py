@@ -10,7 +10,7 @@ from interop.places import OnRabbit
 
 SLICE = {*SMOKE, "many calls", "a killed executor"}
 NAMES = {
-    *SLICE, "a large value", "retries after a pause", "an exception with a cause",
+    *SLICE, "a large value", "retries", "an exception with a cause",
     "typed values in a result", "expired", "an unknown task", "progress",
     "started", "a client gives up waiting", "an id given by the caller",
 }  # fmt: skip
