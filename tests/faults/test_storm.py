@@ -7,18 +7,18 @@ from storm import Plan, Storm
 from storm_sites import SITES
 
 FAULTS = {"executor": 20, "worker": 3, "zygote": 2, "client": 1, "term": 1, "stop": 1}
-# Kills of servers and cuts of the line are in `make faults`; docs/faults.md says what they break.
+LINES = {"redis": {"server": 2, "cut": 8}, "postgres": {"server": 1, "cut": 8}}
+# On the others they are in `make faults`; docs/faults.md says what they break.
 TASKS = {"zookeeper": 300}  # it is for low rates
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("broker", list(SITES))
 def test_every_promise_is_kept_under_faults(broker, tmp_path):
+    faults, tasks = FAULTS | LINES.get(broker, {}), TASKS.get(broker, 1_200)
     rules = Rules(executor_rerun_p99=1.0, worker_rerun_p99=3.0, server_back_p99=5.0)
-    report = Storm(
-        tmp_path, Plan(broker, TASKS.get(broker, 1_200), FAULTS, seed=7, rules=rules)
-    ).run()
+    report = Storm(tmp_path, Plan(broker, tasks, faults, seed=7, rules=rules)).run()
     assert report.clean, "\n".join(report.lines())
-    assert report.faults["executor"] == FAULTS["executor"]
-    assert report.faults["worker"] == FAULTS["worker"]
-    assert report.counts["acknowledged"] > TASKS.get(broker, 1_200) / 2
+    for kind in ("executor", "worker", *LINES.get(broker, {})):
+        assert report.faults[kind] == faults[kind]
+    assert report.counts["acknowledged"] > tasks / 2

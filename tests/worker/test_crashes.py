@@ -227,3 +227,33 @@ def test_what_waits_behind_a_long_task_is_handed_back_once_and_left_to_others(be
     listener.close()
     open_gate()
     assert max(result.get(timeout=20) for result in waiting) <= 3
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads", "asyncio"])
+def test_what_lay_in_a_stopped_workers_channel_does_not_begin_after_its_lease(bench, pool):
+    """The executor wakes before its supervisor: it must know by itself that it is too late."""
+    tasks = bench.tasks("""
+        app.conf.lease_time = 1.0
+
+        @app.task
+        def run(name):
+            note(f"{name} {os.getppid()}")
+    """)
+    first = bench.worker("-c", "1", "-P", pool, "-n", "first")
+    ((executor,), zygote) = first.staffed(1), first.zygote()
+    assert tasks.add.delay(1, 1).get(timeout=20) == 2  # it takes tasks
+    os.kill(executor, signal.SIGSTOP)
+    late = tasks.run.delay("late")
+    first.line(r"Received task: tasks\.run")
+    for pid in (first.pid, zygote):
+        os.kill(pid, signal.SIGSTOP)
+    second = bench.worker("-c", "1", "-n", "second")
+    late.get(timeout=20)
+    journal = [f"late {second.zygote()}"]
+    assert second.stop() == 0
+    os.kill(executor, signal.SIGCONT)
+    next_one = tasks.run.delay("next")
+    for pid in (zygote, first.pid):
+        os.kill(pid, signal.SIGCONT)
+    next_one.get(timeout=20)
+    assert bench.journal() == [*journal, f"next {zygote}"]

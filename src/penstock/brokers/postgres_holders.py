@@ -15,7 +15,7 @@ from penstock.brokers.postgres_statements import SQL
 from penstock.clock import Clock
 from penstock.engines.pending import Pending
 from penstock.engines.postgres_batch import Batch
-from penstock.engines.processes import Fate, Process
+from penstock.engines.processes import Fate, Process, hold_as
 
 __all__ = ["FORGOTTEN", "HEARTBEAT", "Holder", "Me"]
 
@@ -44,7 +44,9 @@ class Holder(msgspec.Struct, frozen=True):
 
     def fate(self, mine: Process) -> Fate:
         """Dead is only who surely is: in this boot of this machine, whose id no other has."""
-        return mine.fate(self.process) if self.process.boot_id == mine.boot_id else Fate.UNKNOWN
+        if self.process.boot_id != mine.boot_id:
+            return Fate.UNKNOWN
+        return mine.fate(self.process, self.id)
 
     def is_alive(self, mine: Process) -> bool:
         """True unless it is dead, or has been silent for long."""
@@ -65,6 +67,7 @@ class Me:
         self.clock = clock
         self.process = Process.this(clock)
         self.id = random.getrandbits(62)
+        hold_as(self.id)
         self.seen = 0.0  # when it last said that it lives; 0: never
         self.name: str | None = None
 

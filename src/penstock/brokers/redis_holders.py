@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.brokers.base import WorkerEntry
 from penstock.clock import Clock
-from penstock.engines.processes import Fate, Process
+from penstock.engines.processes import Fate, Process, hold_as
 from penstock.message import new_id
 
 __all__ = ["HEARTBEAT", "Holder", "Me"]
@@ -33,7 +33,7 @@ class Holder(msgspec.Struct, frozen=True):
         """Dead is only who surely is: on this host by its process, elsewhere by long silence."""
         there = self.process
         if there.host == mine.host:
-            fate = mine.fate(there)
+            fate = mine.fate(there, self.id)
             if fate is not Fate.UNKNOWN:
                 return fate
         return Fate.DEAD if now - self.seen > _SILENCE else Fate.UNKNOWN
@@ -52,6 +52,7 @@ class Me:
         self.clock = clock
         self.process = Process.this(clock)
         self.id = new_id()
+        hold_as(self.id)
         self.claims = 0
         self.doubtful: list[int] = []  # numbers of claims whose replies were lost
         self.seen = 0.0  # when it last said that it lives

@@ -13,7 +13,7 @@ from penstock.brokers import rows
 from penstock.brokers.base import WorkerEntry
 from penstock.brokers.sqlite_claim import SQL
 from penstock.clock import Clock
-from penstock.engines.processes import Fate, Process
+from penstock.engines.processes import Fate, Process, hold_as
 from penstock.errors import NameTaken
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Holder(msgspec.Struct, frozen=True):
 
     def fate(self, me: Me) -> Fate:
         """What can be known about it from here."""
-        return me.process.fate(self.process)
+        return me.process.fate(self.process, self.id)
 
     def entry(self, me: Me) -> WorkerEntry:
         """It as a worker."""
@@ -67,6 +67,7 @@ class Me:
         self.clock = clock
         self.process = Process.this(clock)
         self.id = random.getrandbits(62)
+        hold_as(self.id)
         self.registered = False  # set once a commit with it has been confirmed
         self.named = False
 

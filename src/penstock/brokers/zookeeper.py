@@ -23,6 +23,7 @@ from penstock.brokers.zookeeper_nodes import (
     queue_path,
 )
 from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.engines.processes import hold_as
 from penstock.engines.zookeeper import Session
 from penstock.errors import EncodeError, Unavailable, Uncertain
 from penstock.message import Lease, Message
@@ -207,6 +208,7 @@ class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
 
     def _enrol_anew(self, path: str, data: bytes) -> None:
         """Our node went with a session that was lost for longer than its time-out."""
+        hold_as(self.session.id)
         self.session.change([[("create", path, data, None, True)]])
 
     def _sweep(self) -> None:

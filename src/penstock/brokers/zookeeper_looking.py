@@ -25,7 +25,7 @@ from penstock.brokers.zookeeper_nodes import (
     unnamed,
 )
 from penstock.clock import Clock
-from penstock.engines.processes import Fate, Process
+from penstock.engines.processes import Fate, Process, hold_as
 from penstock.engines.zookeeper import Session
 from penstock.errors import NameTaken, Unavailable
 from penstock.message import DeadLetter, Message, new_id
@@ -248,6 +248,7 @@ class ZooKeeperLooking(Broker):
         process = Process.this(self._clock)
         worker = Worker(name, process, self._clock.wall(), dict(info))
         path, data = f"{ROOT}/workers/{named(name)}", encode(worker)
+        hold_as(self.session.id)
         for _ in range(_TRIES):
             (wrong,) = self.session.change([[("create", path, data, None, True)]])
             if wrong is None or self._is_mine(path, data):
@@ -273,7 +274,7 @@ class ZooKeeperLooking(Broker):
         if found is None:
             return True
         worker: Worker = decode(found[0], Worker)
-        if process.fate(worker.process) is not Fate.DEAD:
+        if process.fate(worker.process, found[1].ephemeralOwner) is not Fate.DEAD:
             return False
         self.session.change([[("delete", path, found[1].version)]])
         return True

@@ -9,13 +9,14 @@ from __future__ import annotations
 import enum
 import os
 import platform
+from collections.abc import Hashable
 from pathlib import Path
 
 import msgspec
 
 from penstock.clock import Clock
 
-__all__ = ["Fate", "Process"]
+__all__ = ["Fate", "Process", "hold_as"]
 
 
 class Fate(enum.Enum):
@@ -41,15 +42,28 @@ class Process(msgspec.Struct, frozen=True):
         pid = os.getpid()
         return cls(clock.boot_id(), pid, _started(pid) or 0, _space(), platform.node())
 
-    def fate(self, other: Process) -> Fate:
-        """What this process can know about ``other``."""
+    def fate(self, other: Process, holder: Hashable = None) -> Fate:
+        """What this process can know about ``other``, or about what holds things in it.
+
+        A process that began anew (by execv) keeps its id and start time. So a holder's name that
+        is of this process, but was not given to :func:`hold_as` in this life, is of a former one.
+        """
         if other.boot_id != self.boot_id:  # what both can see is on one machine: it was restarted
             return Fate.DEAD
         if other.space != self.space:
             return Fate.UNKNOWN
         if other.pid == self.pid:
-            return Fate.ALIVE if other.started == self.started else Fate.DEAD
+            of_this_life = holder is None or holder in _HELD
+            return Fate.ALIVE if other.started == self.started and of_this_life else Fate.DEAD
         return Fate.ALIVE if _runs(other) else Fate.DEAD
+
+
+_HELD: set[Hashable] = set()  # holders' names of this life; it goes with the program's memory
+
+
+def hold_as(holder: Hashable) -> None:
+    """Note that this process holds things under that name from now on."""
+    _HELD.add(holder)
 
 
 def _runs(process: Process) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Work:
     since: float  # monotonic: when it was claimed, or last changed hands
     settled: bool = False  # acknowledged before the run (acks_late=False)
     alone: bool = False  # runs next with nothing beside it, after a crash among several
+    held_until: float = math.inf  # of the boot clock, by what the broker last confirmed
     lost: bool = False  # somebody else holds it now: nothing of it may be written
     begun_at: float | None = None  # monotonic, when the executor said so
     soft_sent: bool = False  # its soft time limit was signalled
@@ -158,6 +160,14 @@ class Crew:
             work.since = now
         self.waiting.extendleft(reversed(back))
         return back
+
+    def returned(self, slot: Slot, tag: int, now: float) -> Work:
+        """Take back what the executor would not begin, to the front of what waits."""
+        work = slot.answered(tag)
+        slot.handed -= 1
+        work.since = now
+        self.waiting.appendleft(work)
+        return work
 
     def __repr__(self) -> str:
         held = {slot.index: len(slot.held) for slot in self.slots.values()}

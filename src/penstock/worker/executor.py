@@ -25,7 +25,16 @@ from penstock.tasks.outcome import (
 from penstock.tasks.run import Guard, arun_call, run_call
 from penstock.wire.task import Call, decode_call
 from penstock.worker import log, protocol
-from penstock.worker.protocol import Begun, Finished, FromExecutor, Hand, Progress, Ready, Retried
+from penstock.worker.protocol import (
+    Begun,
+    Finished,
+    FromExecutor,
+    Hand,
+    Late,
+    Progress,
+    Ready,
+    Retried,
+)
 from penstock.worker.story import tell_end
 
 if TYPE_CHECKING:
@@ -122,6 +131,9 @@ class Executor:
 
     def _begin(self, hand: Hand) -> Call | None:
         reach("received")
+        if self._clock.boot() > hand.deadline:  # this process was stopped: others may have it now
+            self._outlet.send(Late(hand.tag))
+            return None
         try:
             call = decode_call(hand.message, limits=self._limits)
             _refuse_follow_ups(call)

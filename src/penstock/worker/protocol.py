@@ -6,6 +6,7 @@ big-endian); on packet sockets one packet is one value. Bodies and result docume
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "FromZygote",
     "Hand",
     "Kill",
+    "Late",
     "Leaving",
     "Manifest",
     "Nonsense",
@@ -121,6 +123,7 @@ class Hand(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
     announce: bool  # say Begun before the run
     soft: float | None = None  # seconds
+    deadline: float = math.inf  # of the boot clock: it must not begin later, its lease may be over
 
 
 class Ready(msgspec.Struct, frozen=True, tag=1, array_like=True):
@@ -196,7 +199,15 @@ class Unreadable(msgspec.Struct, frozen=True, tag=8, array_like=True):
     reason: str
 
 
-FromExecutor = Ready | Begun | Progress | Finished | Retried | Rejected | Leaving | Unreadable
+class Late(msgspec.Struct, frozen=True, tag=9, array_like=True):
+    """Not begun: its deadline was over when the executor came to it."""
+
+    tag: int
+
+
+FromExecutor = (
+    Ready | Begun | Progress | Finished | Retried | Rejected | Leaving | Unreadable | Late
+)
 
 
 class _Packet(msgspec.Struct, array_like=True):
@@ -206,6 +217,7 @@ class _Packet(msgspec.Struct, array_like=True):
     attempt: int
     announce: bool
     soft: float | None
+    deadline: float
     id: str
     queue: str
     headers: bytes | dict[str, Any]
@@ -227,8 +239,8 @@ def pack_hand(hand: Hand) -> bytes:
     headers = m.headers.json if type(m.headers) is PackedHeaders else dict(m.headers)
     return _encoder.encode(
         (
-            hand.tag, hand.attempt, hand.announce, hand.soft, m.id, m.queue, headers, m.body,
-            m.priority, m.ready_at, m.expires_at, m.key, m.properties,
+            hand.tag, hand.attempt, hand.announce, hand.soft, hand.deadline, m.id, m.queue,
+            headers, m.body, m.priority, m.ready_at, m.expires_at, m.key, m.properties,
         )
     )  # fmt: skip
 
@@ -240,7 +252,7 @@ def unpack_hand(data: bytes | memoryview) -> Hand:
     message = Message(
         p.id, p.queue, headers, p.body, p.priority, p.ready_at, p.expires_at, p.key, p.properties
     )
-    return Hand(p.tag, message, p.attempt, p.announce, p.soft)
+    return Hand(p.tag, message, p.attempt, p.announce, p.soft, p.deadline)
 
 
 def frame(value: object) -> bytes:

@@ -8,6 +8,7 @@ gathered during the last round trip; nothing waits for a timer to leave.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import selectors
@@ -30,6 +31,7 @@ from penstock.worker.protocol import (
     Finished,
     FromExecutor,
     Hand,
+    Late,
     Leaving,
     Nonsense,
     Progress,
@@ -244,6 +246,8 @@ class Supervisor:
                 self._staff.ready(slot)
             case Leaving():
                 self._retiring.leave(slot, now)
+            case Late():
+                self._on_late(slot, reply.tag, now)
 
     def _answered(self, slot: Slot, tag: int, runtime: float | None) -> Work:
         work = slot.answered(tag)
@@ -259,6 +263,13 @@ class Supervisor:
         self._limits.watch(work, slot)
         if self._herald.on:
             self._herald.started(work.header.id)
+
+    def _on_late(self, slot: Slot, tag: int, now: float) -> None:
+        """It goes to an executor again if it is ours still."""
+        work = self.crew.returned(slot, tag, now)
+        if work.lost or self._draining_since is not None:
+            back = self.crew.take([work])
+            self._endings.hand_back([] if work.lost else back)
 
     def _on_exit(self, slot: Slot, status: int, now: float) -> None:
         if slot.open:
@@ -313,11 +324,14 @@ class Supervisor:
     def _extend(self, now: float) -> None:
         self._extend_at = now + self.plan.lease_time / _EXTENDS_PER_LEASE
         works = [work for work in self.crew.works() if not work.settled and not work.lost]
+        until = self._clock.boot() + self.plan.lease_time
         held = self._custody.extend([work.lease for work in works]) if works else set()
         if self._custody.resting:  # not when a third of the lease is over, but once it is back
             self._extend_at = now + self._custody.resting
         for work in works:
-            if work.lease.message.key not in held:
+            if work.lease.message.key in held:
+                work.held_until = work.held_until if self._custody.resting else until
+            else:
                 work.lost = True
                 self._log.warning("The lease on task %s was lost", work.header.id)
         self._drop_lost(now)
@@ -351,16 +365,22 @@ class Supervisor:
             self._vitals.room = limit
         if not limit and not self._custody.pending:
             return
+        until = self._clock.boot() + self.plan.lease_time
         leases = self._custody.exchange(self._queues if limit else (), limit)
         if limit:
             self._vitals.claims += len(leases)
             self._look = len(leases) >= limit or bool(self._custody.resting)
             self._queues.append(self._queues.pop(0))  # each queue is first in its turn
         if leases:
-            self.crew.waiting.extend(self._intake.receive(leases))
+            for work in self._intake.receive(leases):
+                work.held_until = math.inf if work.settled else until
+                self.crew.waiting.append(work)
 
     def _dispatch(self, now: float) -> None:
+        boot = self._clock.boot() if self.crew.waiting else 0.0
         for work, slot in policy.assignments(self.crew, self._pace, now):
+            if work.held_until <= boot:
+                return  # nothing begins whose lease may be over: it is extended, or handed back
             if not slot.channel.hand(_hand(work, announce=self._herald.on)):
                 return  # the channel is full for the moment
             reach("handed")
@@ -512,7 +532,8 @@ class Supervisor:
 def _hand(work: Work, *, announce: bool) -> Hand:
     announce = bool(announce or work.soft_limit or work.hard_limit or work.policy.track_started)
     lease = work.lease
-    return Hand(work.tag, lease.message, lease.attempt, announce, work.soft_limit)
+    soft, until = work.soft_limit, work.held_until
+    return Hand(work.tag, lease.message, lease.attempt, announce, soft, until)
 
 
 def _kill_what_is_left(pid: int) -> None:

@@ -7,7 +7,8 @@ import sys
 from msgspec.structs import replace
 
 from penstock.clock import SYSTEM_CLOCK, ManualClock
-from penstock.engines.processes import Fate, Process
+from penstock.engines import processes
+from penstock.engines.processes import Fate, Process, hold_as
 
 HERE = Process.this(SYSTEM_CLOCK)
 
@@ -19,8 +20,6 @@ def test_this_one_lives():
 
 def test_a_child_lives_then_is_a_zombie_then_gone():
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    from penstock.engines import processes
-
     named = replace(HERE, pid=child.pid, started=processes._started(child.pid))
     assert HERE.fate(named) is Fate.ALIVE
     child.kill()
@@ -44,3 +43,11 @@ def test_after_a_restart_all_are_dead():
 
 def test_in_another_pid_namespace_nothing_is_sure():
     assert HERE.fate(replace(HERE, space=HERE.space + 1, pid=1)) is Fate.UNKNOWN
+
+
+def test_what_this_process_did_not_take_in_this_life_is_of_a_former_one():
+    hold_as("mine")
+    assert HERE.fate(HERE, "mine") is Fate.ALIVE
+    assert HERE.fate(HERE, "of the program before execv") is Fate.DEAD
+    parent = replace(HERE, pid=os.getppid(), started=processes._started(os.getppid()))
+    assert HERE.fate(parent, "its own affair") is Fate.ALIVE
