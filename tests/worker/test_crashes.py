@@ -59,9 +59,9 @@ def test_what_was_handed_over_but_not_begun_is_not_counted(bench):
     stays = tasks.stay.send_many([(number,) for number in range(3)])
     pid = int(bench.noted(r"stay 0 (\d+)").group(1))
     for _ in range(2):
+        count = len(bench.journal())  # before: the next may begin before this one is reaped
         os.kill(pid, signal.SIGKILL)
         await_gone(pid, within=5)
-        count = len(bench.journal())
         wait_for(lambda count=count: len(bench.journal()) > count)
         pid = int(bench.journal()[-1].split()[-1])
     assert all(line.startswith("stay 0 ") for line in bench.journal())
