@@ -46,7 +46,8 @@ class Work:
     held_until: float = math.inf  # of the boot clock, by what the broker last confirmed
     lost: bool = False  # somebody else holds it now: nothing of it may be written
     begun_at: float | None = None  # monotonic, when the executor said so
-    soft_sent: bool = False  # its soft time limit was signalled
+    soft_sent: bool = False  # nothing more is to be said of its soft time limit
+    soft_signals: int = 0  # how often it was signalled
     verdict: Verdict | None = None
     signal: int = 9  # what its process is ended by, where the verdict is that it is terminated
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable
 
@@ -10,6 +11,11 @@ from penstock.worker.crew import Slot, Verdict, Work
 __all__ = ["RateLimit", "TimeLimits"]
 
 _MOST_RESERVED = 100_000
+
+# A signal that an executor gets before its own clock says so is not heeded: it may be meant for the
+# task before. On a busy machine one that was late to begin hears it so; it is said again, then.
+_SOFT_AGAIN = 0.05  # seconds after the first time; twice as long after each other
+_SOFT_SIGNALS = 9  # over some 13 s in all; a task that has had its exception does not notice
 
 
 class RateLimit:
@@ -72,13 +78,20 @@ class TimeLimits:
                 work.verdict = Verdict.TIME_LIMIT
                 self.forget(work)
                 over.append((work, slot))
-            elif work.soft_limit and not work.soft_sent and now >= begun + work.soft_limit:
-                work.soft_sent = True
+            elif not work.soft_sent and now >= begun + _soft_after(work):
+                work.soft_signals += 1
+                work.soft_sent = work.soft_signals == _SOFT_SIGNALS
                 self._kill(slot.index, signal.SIGUSR1)
         return over
 
 
 def _due(work: Work) -> float:
-    soft = work.soft_limit if not work.soft_sent else None
-    limits = [limit for limit in (work.hard_limit, soft) if limit]
-    return (work.begun_at or 0.0) + min(limits, default=float("inf"))
+    soft = math.inf if work.soft_sent else _soft_after(work)
+    return (work.begun_at or 0.0) + min(work.hard_limit or math.inf, soft)
+
+
+def _soft_after(work: Work) -> float:
+    """Seconds from its beginning to the next signal of its soft limit."""
+    if not work.soft_limit:
+        return math.inf
+    return work.soft_limit + _SOFT_AGAIN * ((1 << work.soft_signals) - 1)

@@ -1,5 +1,6 @@
 """Rate limits and time limits, without waiting for either."""
 
+import math
 import signal
 from types import SimpleNamespace
 
@@ -49,18 +50,29 @@ def slot_of(capacity):
     return Slot(7, None, capacity)
 
 
-def test_soft_first_then_hard_each_once(limits, kills):
-    work, slot = run(soft=1.0, hard=2.0), slot_of(1)
+def test_soft_first_then_hard(limits, kills):
+    work, slot = run(soft=1.0, hard=1.04), slot_of(1)
     limits.watch(work, slot)
     assert limits.next() == 101.0
     assert limits.enforce(101.0) == []
-    assert limits.enforce(101.5) == []
-    assert limits.next() == 102.0
-    assert limits.enforce(102.0) == [(work, slot)]
+    assert limits.enforce(101.03) == []
+    assert limits.next() == 101.04
+    assert limits.enforce(101.04) == [(work, slot)]
     assert work.verdict is Verdict.TIME_LIMIT
     assert kills == [(7, signal.SIGUSR1)]
     assert limits.next() is None
     assert limits.enforce(103.0) == []
+
+
+def test_a_soft_limit_is_told_until_it_must_have_been_heard(limits, kills):
+    """An executor that was late to begin does not heed a signal before its own clock says so."""
+    limits.watch(run(soft=1.0), slot_of(1))
+    at = []
+    while (due := limits.next()) != math.inf:
+        assert limits.enforce(due) == []
+        at.append(due - 101.0)
+    assert at == pytest.approx([0, 0.05, 0.15, 0.35, 0.75, 1.55, 3.15, 6.35, 12.75])
+    assert kills == [(7, signal.SIGUSR1)] * len(at)
 
 
 def test_an_executor_that_runs_several_is_not_signalled(limits, kills):
