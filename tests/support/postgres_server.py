@@ -24,7 +24,7 @@ class PostgresServer(Server):
     """
 
     READY = "database system is ready to accept connections"
-    TAKEN = "could not create any TCP/IP sockets"
+    TAKEN = ("could not create any TCP/IP sockets",)
     BUSY = "is still in use"  # by processes of the one that was killed, for a moment
     USER, PASSWORD, DATABASE = "penstock", "open@42/sesame:", "penstock"
 

@@ -19,7 +19,7 @@ class RabbitServer(Server):
     """
 
     READY = "completed with"
-    TAKEN = "eaddrinuse"
+    TAKEN = ("eaddrinuse", "could not bind to distribution port")
     PORTS = ("port", "dist_port", "epmd_port")
     SECONDS_TO_START = 60.0
     USER, PASSWORD = "tester", "open@42/sesame:"  # with what a URL must quote

@@ -88,7 +88,7 @@ class Server:
     """
 
     READY = ""  # the text in its output
-    TAKEN = "Address already in use"
+    TAKEN = ("Address already in use",)  # what it says of that, one of these
     PORTS = ("port",)  # names of the ports that it listens at
     SECONDS_TO_START = SECONDS_TO_START
 
@@ -115,7 +115,7 @@ class Server:
             try:
                 return self.start()
             except ServerFailed as failure:
-                if self.TAKEN not in str(failure):
+                if not any(text in str(failure) for text in self.TAKEN):
                     raise
         raise ServerFailed(f"no free port for {self.command()[0]}")
 
@@ -286,7 +286,7 @@ class MemcachedServer(Server):
     """A memcached server; ``options`` are words of its command line: ``("-I", "8m")``."""
 
     READY = "server listening"
-    TAKEN = "failed to listen"
+    TAKEN = ("failed to listen",)
 
     def __init__(self, *options, tls=False):
         self.options = options
