@@ -108,7 +108,7 @@ TASKS = """
 
     HARM = {name: value for name, value in list(globals().items()) if callable(value)}
 
-    @app.task(time_limit=4.0)
+    @app.task(time_limit=8.0)
     def harm(name):
         note(f"{name} {os.getpid()}")
         return HARM[name]()

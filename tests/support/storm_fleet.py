@@ -156,7 +156,10 @@ class Fleet:
     def sample(self):
         """Write down how much each process of the workers uses."""
         for worker in self.living():
-            for role, pid in (("supervisor", worker.pid), *named("zygote", children(worker.pid))):
+            zygotes = children(worker.pid)
+            if not any(map(children, zygotes)):  # it is still coming up
+                continue
+            for role, pid in (("supervisor", worker.pid), *named("zygote", zygotes)):
                 if usage := measure(pid):
                     self.history.note("sample", of=pid, role=role, **usage)
 

@@ -56,7 +56,7 @@ CALLS = st.builds(
     stamps=MAPS,
     argsrepr=TEXT,
     kwargsrepr=TEXT,
-    reply_to=st.none() | TEXT,
+    reply_to=st.none() | TEXT.filter(bool),
     headers=OWN_HEADERS,
     embed=st.builds(
         Embed,

@@ -66,7 +66,12 @@ def test_limits_and_termination_end_a_task_and_nothing_else(bench, pool):
     with pytest.raises(WorkerLostError):
         tasks.poison.delay().get(timeout=20)
     assert tasks.add.delay(1, 1).get(timeout=20) == 2
-    assert bench.journal() == ["soft", "hard", "stay"] + ["poison"] * 3
+    before, poisoned = bench.journal()[:3], bench.journal()[3:]
+    assert before == ["soft", "hard", "stay"]
+    assert set(poisoned) == {"poison"}
+    # The death of an executor that was given up on is held against none of those in it.
+    given_up = 0 if pool == "prefork" else 2
+    assert 3 <= len(poisoned) <= 3 + given_up
     assert worker.stop() == 0
 
 
