@@ -295,6 +295,7 @@ def test_restarts_under_load_lose_nothing(bench):
         tasks = bench.tasks(
             f"""
             app.conf.broker_url = {server.url("/load")!r}
+            app.conf.publish_timeout = 20.0
 
             @app.task
             def noted(number):
