@@ -124,7 +124,11 @@ def forms(word):
     return {word, quote(word), quote(word, safe=""), repr(word)[1:-1], encoded}
 
 
-@pytest.fixture(params=["sqlite", "redis", "rabbitmq", "postgres"])
+# The others in `make faults`.
+PLACES = ["sqlite", "redis"] + ["rabbitmq", "postgres"] * (os.environ.get("FAULTS") == "full")
+
+
+@pytest.fixture(params=PLACES)
 def site(request, bench, monkeypatch):
     def server(name):
         found = request.getfixturevalue(f"{name}_server")
