@@ -7,7 +7,7 @@ from storm import Plan, Storm
 from storm_sites import SITES
 
 FAULTS = {"executor": 20, "worker": 3, "zygote": 2, "client": 1, "term": 1, "stop": 1}
-LINES = {"redis": {"server": 2, "cut": 8}, "postgres": {"server": 1, "cut": 8}}
+LINES = {"redis": {"server": 2, "cut": 8}}
 # On the others they are in `make faults`; docs/faults.md says what they break.
 TASKS = {"zookeeper": 300}  # it is for low rates
 
