@@ -1,4 +1,7 @@
-"""Servers for every test here: one of each kind for the whole run, empty for each test."""
+"""For every test here: a folder with tasks and workers, and servers.
+
+One server of each kind for the whole run, empty for each test.
+"""
 
 import shutil
 import subprocess
@@ -12,11 +15,24 @@ from mariadb_server import MariadbServer
 from postgres_server import PostgresServer
 from rabbit_server import RabbitServer
 from servers import MemcachedServer, RedisServer
+from workers import Bench
 from zookeeper_server import ZooKeeperServer
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """A folder, its tasks and its workers."""
+    monkeypatch.chdir(tmp_path)
+    bench = Bench(tmp_path)
+    yield bench
+    for worker in bench.workers:
+        worker.kill()
+    if bench.app is not None:
+        bench.app.close()
 
 
 @pytest.fixture(scope="session")
