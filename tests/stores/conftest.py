@@ -4,7 +4,6 @@ import pytest
 
 from penstock.message import Record, new_id
 from penstock.wire.result import ResultDocument, encode_result
-from workers import Bench
 
 
 def ended(task_id=None, value=8, **fields):
@@ -19,15 +18,3 @@ def ended(task_id=None, value=8, **fields):
 def record():
     """A maker of records: ``record(value=8)``."""
     return ended
-
-
-@pytest.fixture
-def bench(tmp_path, monkeypatch):
-    """A folder, its tasks and its workers."""
-    monkeypatch.chdir(tmp_path)
-    bench = Bench(tmp_path)
-    yield bench
-    for worker in bench.workers:
-        worker.kill()
-    if bench.app is not None:
-        bench.app.close()
