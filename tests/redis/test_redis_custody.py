@@ -12,10 +12,11 @@ from penstock.brokers.redis import RedisBroker
 from penstock.brokers.registry import open_broker
 from penstock.clock import ManualClock
 from penstock.engines.redis import RedisServer as Engine
+from penstock.engines.redis_batch import Script
 from penstock.engines.redis_line import Line
 from penstock.errors import BrokerError, Unavailable, Uncertain
 from penstock.message import Again, Done, Message, Record, new_id
-from penstock.plan import drive
+from penstock.plan import Exchange, drive
 from penstock.results.registry import open_store
 from penstock.wire.envelope import pack
 from penstock.wire.times import write_moment
@@ -84,6 +85,50 @@ def test_after_a_restart_the_first_call_works(broker, redis_server):
         broker.publish([message()])
     redis_server.start()
     broker.publish([message()])
+
+
+def test_after_a_restart_scripts_run_at_their_places(redis_server, redis_url):
+    """Not behind what was to follow them, as one would that the server does not know."""
+    engine = Engine.at(redis_url + "?key_prefix=places.")
+    writes = Script("return redis.call('RPUSH', 'order', ARGV[1])")
+
+    def batch(batch):
+        return [
+            batch.script(writes, "1"),
+            batch.call("RPUSH", "order", "2"),
+            batch.script(writes, "3"),
+            batch.script(Script("return redis.call('RPUSH', 'order', '4')")),
+        ]
+
+    assert engine.execute(Exchange("order", batch)) == [1, 2, 3, 4]
+    redis_server.kill()
+    redis_server.start()
+    assert engine.execute(Exchange("order", batch)) == [1, 2, 3, 4]
+    assert redis_server.cli("LRANGE", "order", "0", "-1").split() == ["1", "2", "3", "4"]
+    redis_server.cli("SCRIPT", "FLUSH")
+    assert sorted(engine.execute(Exchange("order", batch))) == [5, 6, 7, 8]
+    engine.close()
+
+
+@pytest.mark.parametrize("beside", ["_kombu.binding.orders", "penstock.queues", "penstock.soon"])
+def test_what_is_stored_is_not_said_to_be_refused(broker, redis_server, beside):
+    """Else who sent it would send it again; what could not be noted beside it is, with the next."""
+    redis_server.cli("SET", beside, "a value")
+    broker.publish([message(ready_at=time.time() + 60.0)])
+    assert redis_server.cli("LLEN", "orders") == "1"
+    redis_server.cli("DEL", beside)
+    broker.publish([message(ready_at=time.time() + 60.0)])
+    assert redis_server.cli("EXISTS", beside) == "1"
+
+
+def test_half_refused_names_what_is_stored(broker, redis_server):
+    redis_server.cli("SET", "orders\x06\x169", "a value")
+    stored, refused = message(priority=0), message(priority=9)
+    with pytest.raises(Uncertain, match="rename") as caught:
+        broker.publish([stored, refused])
+    assert caught.value.stored == (stored.id,)
+    with pytest.raises(BrokerError, match="rename"):
+        broker.publish([refused])
 
 
 def test_a_waiter_hears_of_a_result_after_a_restart(redis_server, redis_url):

@@ -121,15 +121,17 @@ class RedisBroker(RedisCompany):
             for start in range(0, len(there), _PUSHES):
                 part = there[start : start + _PUSHES]
                 try:
-                    yield Exchange("publish", self._push(name, part))
-                except (Unavailable, Uncertain) as error:
-                    if not stored and isinstance(error, Unavailable):
+                    beside = yield Exchange("publish", self._push(name, part))
+                except PenstockError as error:
+                    if not stored and not isinstance(error, Uncertain):
                         raise
                     raise Uncertain(str(error), stored=tuple(stored)) from error
-                self._bound.add(part[0].queue)
+                if not any(isinstance(said, Exception) for said in beside):
+                    self._bound.add(part[0].queue)
                 stored += [message.id for message in part]
 
-    def _push(self, name: str, messages: Sequence[Message]) -> Callable[[Batch], None]:
+    def _push(self, name: str, messages: Sequence[Message]) -> Callable[[Batch], list[Pending]]:
+        """What stores them; where they may be looked for is said beside, and may be refused."""
         queue, now = messages[0].queue, self._clock.wall()
         envelopes = [raws.write(message) for message in messages]
         early = [
@@ -139,14 +141,16 @@ class RedisBroker(RedisCompany):
             for word in (repr(message.ready_at), f"{message.key} {queue}")
         ]
 
-        def push(batch: Batch) -> None:
+        def push(batch: Batch) -> list[Pending]:
+            beside = []
             if queue not in self._bound:
                 binding = f"{queue}\x06\x16\x06\x16{queue}"
-                batch.call("SADD", self._key(f"_kombu.binding.{queue}"), binding)
-                batch.call("SADD", self._own("queues"), queue)
+                beside.append(batch.aside("SADD", self._key(f"_kombu.binding.{queue}"), binding))
+                beside.append(batch.aside("SADD", self._own("queues"), queue))
             if early:
-                batch.call("ZADD", self._own("soon"), *early)
+                beside.append(batch.aside("ZADD", self._own("soon"), *early))
             batch.call("LPUSH", self._key(name), *envelopes)
+            return beside
 
         return push
 

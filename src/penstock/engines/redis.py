@@ -133,11 +133,12 @@ class RedisServer:
             for ticket, _ in asked:
                 ticket.fail(Uncertain(f"Redis at {self.url} was asked, its reply not heard"))
             raise
-        for (ticket, _), told in zip(asked, replies, strict=True):
-            self._answer(ticket, values[ticket], told)
+        for (ticket, batch), told in zip(asked, replies, strict=True):
+            self._answer(ticket, values[ticket], told, batch.refusal(told))
 
-    def _answer(self, ticket: Ticket, value: Any, replies: list[Any]) -> None:
-        wrong = next((reply for reply in replies if isinstance(reply, Exception)), None)
+    def _answer(
+        self, ticket: Ticket, value: Any, replies: list[Any], wrong: Exception | None
+    ) -> None:
         if wrong is not None:
             if is_elsewhere(wrong):
                 self._part()
@@ -159,14 +160,14 @@ class RedisServer:
 
         pack: Callable[[Any], bytes] = hiredis.pack_command
         try:
-            packed = [pack(command) for batch in batches for command in batch.commands]
+            packed = [pack(words) for batch in batches for words in batch.words(line.known)]
             words = self._greeted(line) + b"".join(packed)
             tear("pipeline.torn", line.send, words)
             line.send(words)
             replies = [[line.reply() for _ in batch.commands] for batch in batches]
             for batch, told in zip(batches, replies, strict=True):
                 for place in batch.scripts:
-                    if _is_unknown_script(told[place]):
+                    if _is_unknown_script(told[place]):  # they were flushed: it comes last, once
                         line.send(pack(batch.in_full(place)))
                         told[place] = line.reply()
         except OSError as error:

@@ -20,6 +20,9 @@ _REPLIES: dict[str, tuple[type[PenstockError], str]] = {
     "MISCONF": (Unavailable, "it cannot write to its disk: see its log"),
     "OOM": (Unavailable, "its memory is full: raise maxmemory, or drain the queues"),
     "CLUSTERDOWN": (Unavailable, "wait for the cluster"),
+    "NOREPLICAS": (Unavailable, "too few of its replicas are there (min-replicas-to-write)"),
+    "MOVED": (ConfigError, "it is a Redis Cluster, which penstock does not know: name another"),
+    "CROSSSLOT": (ConfigError, "it is a Redis Cluster, which penstock does not know: name another"),
     "BUSY": (Unavailable, "another client's script runs too long on it"),
     "WRONGTYPE": (BrokerError, "a key that a queue needs holds something else: rename either"),
 }

@@ -24,6 +24,7 @@ class Line:
         self.sock = connection._sock  # noqa: SLF001 - all that is wanted of it
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self.greeted = False  # the engine's greeting was sent
+        self.known: set[str] = set()  # scripts whose text was sent on it
         self.skip = 0  # replies that nobody waits for
 
     def send(self, data: bytes) -> None:
