@@ -48,6 +48,7 @@ class RedisBroker(RedisCompany):
         "it when it dies itself, its own settings say",
         highest_first=False,
         repeatable=False,
+        rings_for_each=False,
     )
 
     def __init__(self, *, engine: RedisServer, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -248,6 +249,8 @@ class RedisBroker(RedisCompany):
             if len(ready) < len(leases) and len(kept) < limit:
                 continue
             leases = kept
+            if len(leases) < limit:
+                self.engine.looked()
             if wrong and not leases:
                 raise BrokerError(
                     f"the Redis key {wrong[0].decode('utf-8', 'replace')!r} holds no list, so the "

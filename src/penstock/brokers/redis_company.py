@@ -164,6 +164,7 @@ class RedisCompany(RedisLooking):
         if not self.engine.was_changed(self._own("news")):
             return []
         news = self._call("ZRANGEBYSCORE", self._own("news"), f"({self._heard}", "+inf")
+        self.engine.looked()
         told = [entry.partition(b" ") for entry in news]
         if told:
             self._heard = told[-1][0].decode()

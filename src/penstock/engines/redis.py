@@ -17,7 +17,8 @@ from penstock.crashpoints import tear
 from penstock.engines.memory_bells import ahear
 from penstock.engines.pending import resolved
 from penstock.engines.redis_batch import Batch, Script, Word
-from penstock.engines.redis_ears import Ears, HeedingListener
+from penstock.engines.redis_ears import Ears, HeedingListener, RedisListener
+from penstock.engines.redis_ends import Ends, EndsListener
 from penstock.engines.redis_errors import is_elsewhere, refused, unreachable
 from penstock.engines.redis_line import Line
 from penstock.engines.redis_sentinel import SENTINEL_SCHEMES, behind_sentinels, master_and_database
@@ -84,13 +85,20 @@ class RedisServer:
         if isinstance(command, Exchange):
             return self._turns.run(command)
         if isinstance(command, Listen):
-            return self._ears.listen(command.bells)
+            return self._listen(command)
         return command.listener.wait(command.timeout)
+
+    def _listen(self, command: Listen) -> RedisListener:
+        if isinstance(command, Ends):
+            return self._ears.join(EndsListener(self._ears, self.prefix, command))
+        return self._ears.listen(command.bells)
 
     async def aexecute(self, command: Command) -> Any:
         """Carry it out on a thread, for the client library blocks; a wait takes none."""
         if isinstance(command, Exchange):
             return await self._turns.arun(command)
+        if isinstance(command, Ends) and self._ears.hears:
+            return self._listen(command)
         if isinstance(command, Listen):
             import asyncio
 
@@ -101,6 +109,15 @@ class RedisServer:
     def was_changed(self, key: str) -> bool:
         """Whether a key may have changed since this was asked last, as far as listeners know."""
         return self._ears.was_changed(f"key:{key}")
+
+    @property
+    def hears(self) -> bool:
+        """True while the connection that hears is up: listening costs no waiting then."""
+        return self._ears.hears
+
+    def looked(self) -> None:
+        """Who listens for work has found all there was: let the server tell of what comes."""
+        self._ears.looked()
 
     def heed(self, bells: tuple[str, ...]) -> HeedingListener:
         """A listener that keeps what is said in its channels; raises Unavailable."""

@@ -2,9 +2,9 @@
 
 A bell is ``key:<name>``, ``channel:<name>`` or ``pattern:<of channels>``. For a key the server
 tells once that it was changed, by whomever (client-side caching, RESP3): the bell is armed by
-looking at the key, and armed again when its listener clears it. If there is something at that look,
-it rings, so nothing that came in between is missed; and as it is armed only after a change, what
-just lies there rings once.
+looking at the key, and armed again when its listener clears it, or once somebody has
+looked. If there is something when it is armed, it rings, so nothing that came in between is missed;
+and as it is armed only after a change, what just lies there rings once.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import random
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from penstock.engines.memory_bells import BellListener, Bells
+from penstock.engines.redis_batch import Word
 from penstock.engines.redis_line import Line
 from penstock.errors import PenstockError, Unavailable
 
@@ -27,8 +28,12 @@ _LONGEST_PAUSE = 1.0  # seconds between two attempts to connect again
 _CONFIRMED = 3.0  # seconds that a server may take to confirm a subscription
 _SILENCE = 5.0  # seconds without a word, after which the server is asked for one
 _KEPT = 1_000  # messages of channels that a listener keeps until they are taken
+_LEFT = 100  # channels of results that stay subscribed until there is something else to say
+_SUBSCRIBED = 500  # channels in one command
 
 L = TypeVar("L", bound="RedisListener")
+Answer = Callable[[Any], None]  # takes a reply, and rings if that is worth it
+Question = tuple[Sequence[Word], Answer]  # a command, and what takes its reply
 
 
 class RedisListener(BellListener):
@@ -38,15 +43,36 @@ class RedisListener(BellListener):
         super().__init__(names, ears.bells)
         self._ears = ears
 
+    may_linger = False
+    """True where what was subscribed to may stay so for a while after this was closed."""
+
     def clear(self) -> None:
         super().clear()
         self._ears.arm(self.names)
+
+    def tell(self, channel: str, message: bytes) -> bool:
+        """Be told what was said in a channel; true when that is worth a ring."""
+        return True
+
+    def questions(self) -> Iterable[Question]:
+        """What the server is asked as soon as it is listened to, and whenever that begins anew."""
+        return ()
 
     def close(self) -> None:
         closed = self._reader < 0
         super().close()
         if not closed:
-            self._ears.leave(self.names)
+            self._ears.leave(self)
+
+
+class ClaimListener(RedisListener):
+    """Hears that there may be work: armed again by :meth:`Ears.looked`, after the claim.
+
+    Armed when it is cleared, before the claim, it would ring for what that claim then takes.
+    """
+
+    def clear(self) -> None:
+        BellListener.clear(self)
 
 
 class HeedingListener(RedisListener):
@@ -56,9 +82,9 @@ class HeedingListener(RedisListener):
         super().__init__(names, ears)
         self._said: deque[bytes] = deque(maxlen=_KEPT)
 
-    def tell(self, message: bytes) -> None:
-        """Keep it; before the bell is rung, so that who clears and takes misses none."""
-        self._said.append(message)
+    def tell(self, channel: str, message: bytes) -> bool:
+        self._said.append(message)  # before the bell is rung: who clears and takes misses none
+        return True
 
     def take(self) -> list[bytes]:
         """What was said since the last call."""
@@ -78,64 +104,96 @@ class Ears:
         self._wanted: Counter[str] = Counter()  # listeners of each bell
         self._armed: set[str] = set()  # keys whose change the server will tell
         self._changed_keys: set[str] = set()  # since somebody asked
-        self._replies: list[str | None] = []  # keys asked about, in order; None: other commands
+        self._answers: deque[Answer] = deque()  # what takes each reply to come, in order
+        self._left: list[str] = []  # channels that nobody listens to any more, still subscribed
         self._confirmed: dict[str, threading.Event] = {}
         self._line: Line | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
         self._served = False  # the server does on this connection what it is asked
 
-    def listen(self, names: tuple[str, ...]) -> RedisListener:
+    def listen(self, names: tuple[str, ...]) -> ClaimListener:
         """A listener for these bells, from now on; raises Unavailable."""
-        return self._join(RedisListener(names, self))
+        return self.join(ClaimListener(names, self))
 
     def heed(self, names: tuple[str, ...]) -> HeedingListener:
         """A listener that keeps what is said in its channels; raises Unavailable."""
-        return self._join(HeedingListener(names, self))
+        return self.join(HeedingListener(names, self))
 
-    def _join(self, listener: L) -> L:
+    def join(self, listener: L) -> L:
+        """Have it hear its bells from now on; raises Unavailable."""
         names = listener.names
         with self.bells.lock:
             for name in names:
                 self.bells._ears.setdefault(name, set()).add(listener)  # noqa: SLF001 - its own kind
         try:
-            self._begin(names)
+            self._begin(listener)
         except BaseException:
             listener.close()
             raise
         return listener
 
-    def _begin(self, names: tuple[str, ...]) -> None:
+    @property
+    def hears(self) -> bool:
+        """True while the connection is up: then it costs a listener no waiting to join."""
+        return self._line is not None
+
+    def _begin(self, listener: RedisListener) -> None:
         with self._lock:
             self._closed = False
-            for name in names:
-                self._wanted[name] += 1
-            fresh = [name for name in names if _is_said(name)]
-            waits = {}
-            for name in fresh:
-                if name not in self._confirmed:
-                    self._confirmed[name] = threading.Event()
-                    if self._line is not None:
-                        self._send(*_subscription(name))
-                waits[name] = self._confirmed[name]
+            waits = self._ask_for(listener)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="penstock-redis-ears", daemon=True
                 )
                 self._thread.start()
-        for confirmed in waits.values():
+        for confirmed in waits:
             if not confirmed.wait(_CONFIRMED):
                 raise Unavailable("the Redis server confirms no subscription")
-        self.arm(names)
+        self.arm(listener.names)
 
-    def arm(self, names: tuple[str, ...]) -> None:
+    def _ask_for(self, listener: RedisListener) -> list[threading.Event]:
+        """Subscribe to what is new and ask its questions; gives what is to be waited for."""
+        self._wanted.update(listener.names)
+        said = [name for name in listener.names if _is_said(name)]
+        fresh = [name for name in said if name not in self._confirmed]
+        self._confirmed.update((name, threading.Event()) for name in fresh)
+        questions = list(listener.questions())
+        self._say([*self._forgone(), *_subscriptions(fresh)], questions)
+        if questions and self._line is not None:
+            return []  # the reply to the last of them confirms it all
+        return [self._confirmed[name] for name in said]
+
+    def arm(self, names: Iterable[str]) -> None:
         """Have the server tell of the next change of those keys that it does not watch."""
         with self._lock:
-            for name in names:
-                if name.startswith("key:") and name not in self._armed and self._line:
-                    self._armed.add(name)
-                    self._replies.append(name)
-                    self._send("EXISTS", _bare(name), reply=True)
+            if self._line is None:
+                return
+            missing = [
+                name for name in names if name.startswith("key:") and name not in self._armed
+            ]
+            if missing:
+                self._armed.update(missing)
+                self._say([], [self._look_at(name) for name in missing])
+
+    def ask(self, questions: Sequence[Question]) -> None:
+        """Ask that on the connection that hears, if it is up."""
+        with self._lock:
+            self._say((), questions)
+
+    def looked(self) -> None:
+        """Somebody looked and found all there was: arm what has rung since."""
+        if len(self._armed) < len(self._wanted):  # a rare race with the thread arms it a turn later
+            self.arm(list(self._wanted))
+
+    def _look_at(self, name: str) -> Question:
+        def take(reply: Any) -> None:
+            if reply == 1:
+                with self._lock:
+                    self._changed_keys.add(name)
+                self.bells.ring([name])
+
+        return ("EXISTS", _bare(name)), take
 
     def was_changed(self, name: str) -> bool:
         """Whether that key may have changed since this was asked; true where nobody listens."""
@@ -146,16 +204,25 @@ class Ears:
             self._changed_keys.discard(name)
             return changed
 
-    def leave(self, names: tuple[str, ...]) -> None:
-        """One listener less for these."""
+    def leave(self, listener: RedisListener) -> None:
+        """One listener less for its bells."""
         with self._lock:
-            for name in names:
+            for name in listener.names:
                 self._wanted[name] -= 1
-                if self._wanted[name] > 0:
-                    continue
-                del self._wanted[name]
-                if self._confirmed.pop(name, None) is not None and self._line is not None:
-                    self._send(*_subscription(name, "UNSUBSCRIBE"))
+                if self._wanted[name] <= 0:
+                    del self._wanted[name]
+                    if name in self._confirmed:
+                        self._left.append(name)
+            if self._left and (len(self._left) >= _LEFT or not listener.may_linger):
+                self._say(self._forgone())
+
+    def _forgone(self) -> list[tuple[str, ...]]:
+        """What ends the subscriptions that nobody wants any more."""
+        names = [name for name in self._left if name not in self._wanted]
+        self._left.clear()
+        for name in names:
+            self._confirmed.pop(name, None)
+        return _subscriptions(names, "UNSUBSCRIBE")
 
     def connect_anew(self) -> None:
         """Give this connection up: what it leads to is not the right server any more."""
@@ -178,14 +245,17 @@ class Ears:
 
     # --- the connection; all with the lock ---------------------------------------------------
 
-    def _send(self, *words: str, reply: bool = False) -> None:
+    def _say(self, commands: Iterable[Sequence[Word]], questions: Sequence[Question] = ()) -> None:
+        """Send all that in one write; the commands are those that get no reply of their own."""
         import hiredis
 
-        line = self._line
-        if line is None:
+        if self._line is None:
             return
+        pack: Callable[[Any], bytes] = hiredis.pack_command
+        asked = [command for command, _ in questions]
+        self._answers.extend(answer for _, answer in questions)
         with contextlib.suppress(OSError):  # the reader notices, and everything begins anew
-            line.send(hiredis.pack_command(words))  # type: ignore[arg-type] # any number
+            self._line.send(b"".join([pack(tuple(words)) for words in (*commands, *asked)]))
 
     def _hang_up(self) -> None:
         """End the connection; the thread closes it.
@@ -205,12 +275,12 @@ class Ears:
         with self._lock:
             self._line = line
             self._armed.clear()
-            self._replies = [None, None]
-            self._send("HELLO", "3")
-            self._send("CLIENT", "TRACKING", "ON")
-            for name in self._wanted:
-                if _is_said(name):
-                    self._send(*_subscription(name))
+            self._answers.clear()
+            self._left.clear()
+            said = [name for name in self._wanted if _is_said(name)]
+            self._confirmed = {name: self._confirmed[name] for name in said}
+            self._say([], [(words, _ignore) for words in _HELLO])
+            self._say(_subscriptions(said))
         return line
 
     # --- the thread --------------------------------------------------------------------------
@@ -238,9 +308,14 @@ class Ears:
 
     def _all_look(self, *, anew: bool) -> None:
         """What happened while the connection was lost, nobody was told."""
+        with self.bells.lock:
+            listeners = {each for ears in self.bells._ears.values() for each in ears}  # noqa: SLF001
         with self._lock:
             names = tuple(self._wanted)
             self._changed_keys.update(names)
+            for listener in listeners:
+                if isinstance(listener, RedisListener):
+                    self._say((), list(listener.questions()))
         self.arm(names)
         if anew:
             self.bells.ring(names)
@@ -271,8 +346,7 @@ class Ears:
                 with self._lock:
                     if self._wanted:
                         asked = True
-                        self._replies.append(None)
-                        self._send("PING")
+                        self._say((), [(("PING",), _ignore)])
 
     def _told(self, said: Any, pushed: bool) -> list[str]:
         if not pushed:
@@ -280,19 +354,14 @@ class Ears:
                 self._served = False
                 raise ConnectionResetError(str(said))
             self._served = True
-            with self._lock:
-                key = self._replies.pop(0) if self._replies else None
-                there = key is not None and said == 1
-                if there and key is not None:
-                    self._changed_keys.add(key)
-            return [key] if there and key is not None else []
+            self._answers.popleft()(said)
+            return []
         kind = said[0]
         if kind == b"invalidate":
             return self._changed(said[1])
         name = _NAMED[kind[:1] == b"p"] + said[1].decode("utf-8", "replace")
         if kind in {b"message", b"pmessage"}:
-            self._pass_on(name, said[-1])
-            return [name]
+            return [name] if self._pass_on(name, said[-1]) else []
         if kind in {b"subscribe", b"psubscribe"}:
             with self._lock:
                 confirmed = self._confirmed.get(name)
@@ -302,11 +371,11 @@ class Ears:
                 return [name] if anew else []  # a look before this one may have missed something
         return []
 
-    def _pass_on(self, name: str, message: bytes) -> None:
+    def _pass_on(self, name: str, message: bytes) -> bool:
         with self.bells.lock:
-            for listener in self.bells._ears.get(name, ()):  # noqa: SLF001 - its own kind
-                if isinstance(listener, HeedingListener):
-                    listener.tell(message)
+            ears = self.bells._ears.get(name, ())  # noqa: SLF001 - its own kind
+            heard = [each.tell(name, message) for each in ears if isinstance(each, RedisListener)]
+        return any(heard)
 
     def _changed(self, keys: list[bytes] | None) -> list[str]:
         with self._lock:
@@ -319,9 +388,12 @@ class Ears:
         return names
 
 
+def _ignore(reply: Any) -> None:
+    """For the reply to what was only to be said."""
+
+
 _NOTHING = object()
-
-
+_HELLO = (("HELLO", "3"), ("CLIENT", "TRACKING", "ON"))
 _NAMED = ("channel:", "pattern:")
 
 
@@ -330,8 +402,14 @@ def _is_said(name: str) -> bool:
     return name.startswith(_NAMED)
 
 
-def _subscription(name: str, command: str = "SUBSCRIBE") -> tuple[str, str]:
-    return ("P" if name.startswith("pattern:") else "") + command, _bare(name)
+def _subscriptions(names: Iterable[str], command: str = "SUBSCRIBE") -> list[tuple[str, ...]]:
+    """The commands for these bells; the server tells of each when it is done."""
+    commands: list[tuple[str, ...]] = []
+    for kind, letter in zip(_NAMED, ("", "P"), strict=True):
+        bare = [_bare(name) for name in names if name.startswith(kind)]
+        starts = range(0, len(bare), _SUBSCRIBED)
+        commands += [(letter + command, *bare[start : start + _SUBSCRIBED]) for start in starts]
+    return commands
 
 
 def _bare(name: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from penstock.engines.redis_batch import Batch, Pending, Script
 from penstock.message import Record
 
-__all__ = ["CHUNK", "PUT", "Beside", "as_words", "get_records", "meta_key"]
+__all__ = ["CHUNK", "PUT", "Beside", "as_told", "as_words", "get_records", "meta_key"]
 
 PUT = Script.of("engines/lua/record.lua", "engines/lua/put.lua")
 CHUNK = 200  # records in one script
@@ -78,7 +78,7 @@ def _record(task_id: str, document: bytes | None, said: bytes | None, now: float
     if document is None:
         return None
     if said is None:  # a Celery worker wrote it
-        return _theirs(task_id, document)
+        return as_told(task_id, document)
     beside = _decode(said)
     if beside.end is not None and beside.end <= now:
         return None
@@ -87,7 +87,8 @@ def _record(task_id: str, document: bytes | None, said: bytes | None, now: float
     )
 
 
-def _theirs(task_id: str, document: bytes) -> Record:
+def as_told(task_id: str, document: bytes) -> Record:
+    """A record of which there is the document alone: one by a Celery worker, or as published."""
     try:
         state = _decode_document(document).status
     except msgspec.DecodeError:

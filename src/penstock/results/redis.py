@@ -1,7 +1,8 @@
 """The result store on a Redis server, in Celery's keys and JSON.
 
-A waiter subscribes to the channel on which a result is told, then reads once, then waits. One
-connection of the process hears for all waiters; when it had to connect anew, each reads again.
+A waiter subscribes to the channel on which a result is told and reads the key, in one write; then
+it waits for the message, which is the result. One connection of the process hears for all waiters;
+when it had to connect anew, it reads again for each.
 """
 
 from __future__ import annotations
@@ -11,21 +12,19 @@ from collections.abc import Iterator, Sequence
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.redis import RedisServer
 from penstock.engines.redis_batch import Batch, Pending
+from penstock.engines.redis_ends import Ends, EndsListener
 from penstock.engines.redis_records import CHUNK, PUT, as_words, get_records, meta_key
-from penstock.errors import Unavailable, Uncertain
 from penstock.message import Record, new_id
-from penstock.plan import Exchange, Listen, Plan, Wait
-from penstock.results.base import PlannedStore
+from penstock.plan import Exchange, Plan
+from penstock.results.told import ToldStore
 from penstock.url import Url
 
 __all__ = ["RedisStore"]
 
-_LONGEST_WAIT = 30.0  # seconds: look again after so long, should anything be lost
-_AWAY = 1.0  # seconds until the next look while the server is away
 _MEMBERS_KEPT = 7 * 86_400
 
 
-class RedisStore(PlannedStore):
+class RedisStore(ToldStore):
     """Results of tasks in one database of a server."""
 
     engine: RedisServer
@@ -73,39 +72,21 @@ class RedisStore(PlannedStore):
             found += yield Exchange("get", get, writes=False)
         return found
 
-    def _wait(self, ids: Sequence[str], timeout: float | None) -> Plan[list[Record | None]]:
-        found = yield from self._get(ids)
-        if _complete(found) or (timeout is not None and timeout <= 0):
-            return found
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
-        wanted = dict.fromkeys(ids)
-        bells = tuple("channel:" + meta_key(self.engine.prefix, task_id) for task_id in wanted)
-        listener = yield Listen(bells)
-        try:
-            while True:
-                nap = _LONGEST_WAIT
-                left = nap if deadline is None else deadline - self._clock.monotonic()
-                try:
-                    found = yield from self._renewed(ids, found)
-                except (Unavailable, Uncertain):  # when it is back the bell rings
-                    if left <= 0:
-                        raise
-                    nap = _AWAY
-                if _complete(found) or left <= 0:
-                    return found
-                nap = min(left, nap)
-                if not (yield Wait(listener, nap)) and deadline is not None and nap == left:
-                    return (yield from self._renewed(ids, found))
-        finally:
-            listener.close()
+    def _hears(self) -> bool:
+        return self.engine.hears
 
-    def _renewed(self, ids: Sequence[str], found: list[Record | None]) -> Plan[list[Record | None]]:
-        """Look again for those without an end."""
-        open_ids = [
-            task_id for task_id, record in zip(ids, found, strict=True) if not _ended(record)
-        ]
-        news = iter((yield from self._get(open_ids)))
-        return [record if _ended(record) else next(news) for record in found]
+    def _bells(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(ids))
+
+    def _listening(self, ids: Sequence[str]) -> Ends:
+        return Ends(self._bells(ids), now=self._clock.wall)
+
+    def _news(
+        self, listener: EndsListener, ids: Sequence[str], found: list[Record | None]
+    ) -> Plan[list[Record | None]]:
+        yield from ()  # what was read and what was told came to the listener: no exchange
+        ended = listener.ended
+        return [ended.get(task_id, record) for task_id, record in zip(ids, found, strict=True)]
 
     def _forget(self, ids: Sequence[str]) -> Plan[None]:
         prefix = self.engine.prefix
@@ -146,11 +127,3 @@ class RedisStore(PlannedStore):
 
 def _parts(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
     return (records[start : start + CHUNK] for start in range(0, len(records), CHUNK))
-
-
-def _ended(record: Record | None) -> bool:
-    return record is not None and record.final
-
-
-def _complete(found: Sequence[Record | None]) -> bool:
-    return all(map(_ended, found))

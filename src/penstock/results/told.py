@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from penstock.clock import Clock
 from penstock.errors import Unavailable, Uncertain
@@ -44,25 +45,46 @@ class ToldStore(PlannedStore):
                     raise
             if at_once or are_ended(found):
                 return found
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
-        listener = yield Listen(self._bells(ids))
+        deadline = math.inf if timeout is None else self._clock.monotonic() + timeout
+        listener = yield self._listening(ids)
+        rung = True
         try:
             while True:
-                nap = self.LONGEST_WAIT
-                left = nap if deadline is None else deadline - self._clock.monotonic()
+                left = deadline - self._clock.monotonic()
+                nap = min(left, self.LONGEST_WAIT)
                 try:
-                    found = yield from self._renewed(ids, found)
+                    found = yield from self._looked(listener if rung else None, ids, found)
                 except (Unavailable, Uncertain):  # once it is back the bell rings
                     if left <= 0:
                         raise  # who waits is told why, and not that there is no result
-                    nap = _AWAY
+                    nap = min(left, _AWAY)
                 if are_ended(found) or left <= 0:
                     return found
-                nap = min(left, nap)
-                if not (yield Wait(listener, nap)) and deadline is not None and nap == left:
+                rung = yield Wait(listener, nap)
+                if not rung and nap == left:
                     return (yield from self._renewed(ids, found))
         finally:
             listener.close()
+
+    def _looked(
+        self, listener: Any, ids: Sequence[str], found: list[Record | None]
+    ) -> Plan[list[Record | None]]:
+        """What is known once the listener has rung, or has just been opened."""
+        if listener is None:
+            return (yield from self._renewed(ids, found))
+        return (yield from self._news(listener, ids, found))
+
+    def _listening(self, ids: Sequence[str]) -> Listen:
+        return Listen(self._bells(ids))
+
+    def _news(
+        self,
+        listener: Any,
+        ids: Sequence[str],
+        found: list[Record | None],
+    ) -> Plan[list[Record | None]]:
+        """The same, where the listener may have more to say than that."""
+        return (yield from self._renewed(ids, found))
 
     def _renewed(self, ids: Sequence[str], found: list[Record | None]) -> Plan[list[Record | None]]:
         return renewed(found, (yield from self._get(open_ids(ids, found))))

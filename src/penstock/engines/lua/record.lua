@@ -2,7 +2,8 @@
 --
 -- Keys, in the database of the results: celery-task-meta-<id>, Celery's document, and
 -- penstock.result-<id>, what it cannot say: JSON with final, attempt, key, end (wall time).
--- Whoever waits is told on the channel of the first key's name, which all databases share.
+-- Whoever waits is told on the channel of the first key's name, which all databases share, and takes
+-- the first end that is told for the end.
 -- A stale record changes nothing. Atomic: all of it or nothing.
 
 local READY = { SUCCESS = true, FAILURE = true, REVOKED = true }
@@ -27,6 +28,11 @@ local function is_stale(stored, own, doc, own_text, key, attempt, now)
   if key == '' then return current.final end
   if key == current.key then return current.final or attempt < current.attempt end
   return current.final and key < current.key
+end
+
+-- A task may give itself a state that looks like its end: that is kept, and not told.
+local function is_end_or_on_the_way(own_text)
+  return string.find(own_text, '"final":true', 1, true) or not READY[cjson.decode(own_text).state]
 end
 
 -- records: the places in ARGV where each begins: id, document, what penstock keeps beside it,
@@ -60,7 +66,7 @@ local function put_records(prefix, home, away, records, now)
         redis.call('SET', meta, doc, 'PX', ttl)
         redis.call('SET', own, own_text, 'PX', ttl)
       end
-      redis.call('PUBLISH', meta, doc)
+      if is_end_or_on_the_way(own_text) then redis.call('PUBLISH', meta, doc) end
     end
   end
   if home ~= away then redis.call('SELECT', home) end

@@ -6,14 +6,13 @@ all that followed from it was heard, so that one seed is one history.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import hiredis
 
 from penstock.engines.redis import RedisServer
-from penstock.engines.redis_ears import Ears, _is_said, _subscription
+from penstock.engines.redis_ears import Ears, RedisListener, _ignore
 from penstock.engines.redis_line import Line
 from penstock.message import new_id
 from penstock.plan import Command, Exchange, Listen
@@ -32,7 +31,7 @@ class SimulatedServer(RedisServer):
 
     def execute(self, command: Command) -> Any:
         if isinstance(command, Listen):
-            return self._ears.listen(command.bells)
+            return self._listen(command)
         reply = super().execute(command)
         if isinstance(command, Exchange) and command.writes:
             self._ears.hear_all()
@@ -60,17 +59,14 @@ class _PromptEars(Ears):
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._own: Line | None = None
 
-    def _begin(self, names: tuple[str, ...]) -> None:
+    def _begin(self, listener: RedisListener) -> None:
         if self._own is None:
             self._own = self._open()
-        for name in names:
-            self._wanted[name] += 1
-            if _is_said(name) and name not in self._confirmed:
-                self._confirmed[name] = threading.Event()
-                self._send(*_subscription(name))
-        self.arm(names)
+        with self._lock:
+            self._ask_for(listener)
+        self.arm(listener.names)
 
-    def arm(self, names: tuple[str, ...]) -> None:
+    def arm(self, names: Iterable[str]) -> None:
         super().arm(names)
         self.hear_all()
 
@@ -78,10 +74,10 @@ class _PromptEars(Ears):
         """Hear what the server has said so far, and ring for it."""
         if self._own is None or not self._wanted:
             return
-        self._replies.append(None)
-        self._send("PING")
+        with self._lock:
+            self._say((), [(("PING",), _ignore)])
         rung = []
-        while self._replies:  # the last one is that of the PING
+        while self._answers:  # the last one is that of the PING
             said = self._reader.gets()
             if said is _NOTHING:
                 self._reader.feed(self._received(self._own.sock))
