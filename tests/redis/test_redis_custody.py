@@ -121,6 +121,17 @@ def test_what_is_stored_is_not_said_to_be_refused(broker, redis_server, beside):
     assert redis_server.cli("EXISTS", beside) == "1"
 
 
+def test_a_server_that_lost_everything_is_told_of_its_queues_again(broker, redis_server):
+    """Else nobody would find what is sent from then on: people, and Celery's clients."""
+    broker.publish([message()])
+    redis_server.kill()
+    redis_server.start()
+    for _ in range(2):  # the first finds that the connection is gone
+        broker.publish([message()])
+    assert redis_server.cli("EXISTS", "_kombu.binding.orders", "penstock.queues") == "2"
+    assert [queue.ready for queue in broker.queues()] == [2]
+
+
 def test_half_refused_names_what_is_stored(broker, redis_server):
     redis_server.cli("SET", "orders\x06\x169", "a value")
     stored, refused = message(priority=0), message(priority=9)
@@ -137,7 +148,8 @@ def test_a_waiter_hears_of_a_result_after_a_restart(redis_server, redis_url):
 
     async def main():
         waiting = asyncio.create_task(store.await_([task_id], 20.0))
-        await asyncio.to_thread(wait_for, lambda: redis_server.cli("PUBSUB", "CHANNELS", "*"))
+        channel = f"celery-task-meta-{task_id}"
+        await asyncio.to_thread(wait_for, lambda: redis_server.cli("PUBSUB", "CHANNELS", channel))
         redis_server.kill()
         redis_server.start()
         other.put([Record(task_id, "SUCCESS", b"{}", final=True)])
@@ -263,19 +275,20 @@ def test_the_last_worker_leaves_everything_where_celery_looks(redis_server, redi
     assert redis_server.cli("LLEN", "orders") == "2"
 
 
-def test_what_a_dead_celery_worker_held_comes_back_after_its_time(redis_server, redis_url):
+@pytest.mark.parametrize("prefix", ["", "shop."])
+def test_what_a_dead_celery_worker_held_comes_back_after_its_time(redis_server, redis_url, prefix):
     one, two = message(), message()
     envelope = json.loads(pack(one))
     for tag, held, since in (("old", one, 0), ("young", two, time.time())):
         envelope = json.loads(pack(held))
-        redis_server.cli("HSET", "unacked", tag, json.dumps([envelope, "", "orders"]))
-        redis_server.cli("ZADD", "unacked_index", since, tag)
-    broker = open_broker(redis_url)
+        redis_server.cli("HSET", f"{prefix}unacked", tag, json.dumps([envelope, "", "orders"]))
+        redis_server.cli("ZADD", f"{prefix}unacked_index", since, tag)
+    broker = open_broker(f"{redis_url}?key_prefix={prefix}")
     broker.enrol("one", {})
     broker.tend()
     (lease,) = broker.lease(["orders"], 5, 10.0)
     assert lease.message.id == one.id
-    assert redis_server.cli("HKEYS", "unacked") == "young"
+    assert redis_server.cli("HKEYS", f"{prefix}unacked") == "young"
     broker.close()
 
 

@@ -191,6 +191,15 @@ def test_a_worker_serves_its_other_queues_and_says_what_is_wrong(bench, redis_se
 
 # --- away ---------------------------------------------------------------------------------------
 
+LASTS = """
+    @app.task
+    def lasts(path):
+        note("began")
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        return "at last"
+"""
+
 
 def restarted_consumer(server, tasks, down=0.0):
     """Seconds from the server's return to the end of a task that was sent at once."""
@@ -213,14 +222,72 @@ def test_a_worker_is_back_within_seconds(bench, redis_server):
     assert worker.stop() == 0
 
 
-LASTS = """
-    @app.task
-    def lasts(path):
-        note("began")
-        while not os.path.exists(path):
-            time.sleep(0.01)
-        return "at last"
-"""
+TROUBLES = {  # what is said to the server: then it serves no worker, and then it does again
+    "a replica": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "name the master"),
+    "too few replicas": (
+        *("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+        "min-replicas-to-write",
+    ),
+    "no right to it": (
+        *("ACL SETUSER worker -@scripting", "ACL SETUSER worker +@scripting"),
+        "give it the commands",
+    ),
+    "another password": (
+        *("ACL SETUSER worker resetpass >other", "ACL SETUSER worker resetpass >secret"),
+        "password is wrong",
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_a_worker_outlives_what_a_server_says_for_a_while(
+    bench, redis_server, monkeypatch, trouble
+):
+    """What ended meanwhile is stored, and who waits has it; nobody restarts the worker."""
+    begin, end, said = TROUBLES[trouble]
+    redis_server.cli(*["ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all"])
+    monkeypatch.setenv(
+        "PENSTOCK_BROKER_URL", f"redis://worker:secret@127.0.0.1:{redis_server.port}"
+    )
+    tasks = bench.tasks(LASTS)
+    worker = bench.worker("-c", "1")
+    result = tasks.lasts.delay("over")
+    bench.noted("began")
+    redis_server.cli(*begin.split())
+    try:
+        redis_server.cli("CLIENT", "KILL", "USER", "worker")
+        (bench.folder / "over").touch()
+        worker.line(said)
+    finally:
+        redis_server.cli(*end.split())
+    began = time.monotonic()
+    assert tasks.add.delay(1, 1).get(timeout=20) == 2
+    assert time.monotonic() - began < 3
+    assert result.get(timeout=20) == "at last"
+    worker.line("The broker is back")
+    assert "secret" not in worker.text
+    assert worker.stop() == 0
+    redis_server.cli("ACL", "DELUSER", "worker")
+
+
+FORGETTING = {
+    "its scripts": ["SCRIPT FLUSH"],
+    "everything": ["FLUSHALL"],
+    "its clients": ["CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub"],
+}
+
+
+@pytest.mark.parametrize("what", FORGETTING)
+def test_a_worker_goes_on_when_the_server_forgets(bench, redis_server, what):
+    tasks = bench.tasks()
+    worker = bench.worker("-c", "1")
+    assert tasks.add.delay(1, 1).get(timeout=20) == 2
+    for command in FORGETTING[what]:
+        redis_server.cli(*command.split())
+    began = time.monotonic()
+    assert tasks.add.delay(2, 2).get(timeout=20) == 4
+    assert time.monotonic() - began < 3
+    assert worker.stop() == 0
 
 
 def test_a_server_that_is_gone_for_long_loses_nothing_and_leaves_nobody_waiting(bench, monkeypatch):

@@ -54,7 +54,7 @@ class RedisBroker(RedisCompany):
     def __init__(self, *, engine: RedisServer, clock: Clock = SYSTEM_CLOCK) -> None:
         super().__init__(engine=engine, clock=clock)
         engine.greeting = (script("greet"), engine.prefix, self._now)
-        self._bound: set[str] = set()  # queues whose bindings this object has written
+        self._bound: dict[str, int] = {}  # queues with bindings, and the connection since which
         self._store: Any = None
 
     @classmethod
@@ -121,6 +121,7 @@ class RedisBroker(RedisCompany):
         for name, there in lists.items():
             for start in range(0, len(there), _PUSHES):
                 part = there[start : start + _PUSHES]
+                connection = self.engine.connected
                 try:
                     beside = yield Exchange("publish", self._push(name, part))
                 except PenstockError as error:
@@ -128,7 +129,7 @@ class RedisBroker(RedisCompany):
                         raise
                     raise Uncertain(str(error), stored=tuple(stored)) from error
                 if not any(isinstance(said, Exception) for said in beside):
-                    self._bound.add(part[0].queue)
+                    self._bound[part[0].queue] = connection
                 stored += [message.id for message in part]
 
     def _push(self, name: str, messages: Sequence[Message]) -> Callable[[Batch], list[Pending]]:
@@ -144,7 +145,7 @@ class RedisBroker(RedisCompany):
 
         def push(batch: Batch) -> list[Pending]:
             beside = []
-            if queue not in self._bound:
+            if self._bound.get(queue) != self.engine.connected:  # a new server may have none
                 binding = f"{queue}\x06\x16\x06\x16{queue}"
                 beside.append(batch.aside("SADD", self._key(f"_kombu.binding.{queue}"), binding))
                 beside.append(batch.aside("SADD", self._own("queues"), queue))

@@ -50,6 +50,8 @@ class RedisServer:
         self.database, self.server = _where(url)
         self.greeting: tuple[Script, *tuple[Word, ...]] | None = None
         """A script that is run first on each connection, with its arguments."""
+        self.connected = 0
+        """How often a connection was made; what was known of the server may be over then."""
         self._start_afresh()
         _engines.add(self)
 
@@ -250,6 +252,7 @@ class RedisServer:
             self._is_away = True
             raise unreachable(error, self.url) from error
         self._is_away = False
+        self.connected += 1
         connection._sock.settimeout(self._patience)  # noqa: SLF001 - it had less while it connected
         return Line(connection)
 

@@ -11,7 +11,7 @@ __all__ = ["is_elsewhere", "refused", "unreachable"]
 
 # First word of the server's reply -> (error, what helps). Unavailable: surely nothing was done.
 _REPLIES: dict[str, tuple[type[PenstockError], str]] = {
-    "NOAUTH": (ConfigError, "put the password into the URL: redis://:password@host"),
+    "NOAUTH": (ConfigError, "the URL's password is wrong, or it has none: redis://:password@host"),
     "WRONGPASS": (ConfigError, "the URL's user name or password is wrong"),
     "NOPERM": (ConfigError, "the URL's user may not do this: give it the commands and keys"),
     "LOADING": (Unavailable, "it is reading its data from disk; wait"),
