@@ -86,8 +86,10 @@ LINES = {
     ),
     "a_record_is_stored_though_the_lease_was_lost": (
         "== 0 then lost[#lost + 1] = place - 1 end",
-        "== 0 then lost[#lost + 1] = place - 1; "
-        "if ARGV[start + 2] == '1' then records[#records + 1] = record end end",
+        (
+            "== 0 then lost[#lost + 1] = place - 1; "
+            "if ARGV[start + 2] == '1' then records[#records + 1] = record end end"
+        ),
     ),
     "a_record_is_not_stored_with_its_settlement": (
         "if ARGV[start + 2] == '1' then",
