@@ -9,13 +9,14 @@ So whatever stands between two yields must be safe to lose, and every exchange s
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from penstock.crashpoints import reached
 
 __all__ = [
+    "Attentive",
     "Command",
     "Engine",
     "Exchange",
@@ -70,6 +71,22 @@ class Listener(Protocol):
 
     def close(self) -> None:
         """Stop listening."""
+        ...
+
+
+@runtime_checkable
+class Attentive(Listener, Protocol):
+    """A listener that hears sooner when the loop that owns it reads for it while it sleeps.
+
+    Between the two calls the owner waits for :meth:`fileno` and nothing else keeps it.
+    """
+
+    def attend(self) -> None:
+        """The owner goes to sleep now."""
+        ...
+
+    def attended(self, *, ready: bool) -> bool:
+        """It woke up, that descriptor being ready or not; gives whether a ring is unheard."""
         ...
 
 

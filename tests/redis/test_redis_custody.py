@@ -355,3 +355,36 @@ def test_who_hears_closes_its_connection_itself(broker, monkeypatch):
     assert listener.wait(10)  # it has connected anew, and everybody is to look
     assert closers == ["penstock-redis-ears"]
     listener.close()
+
+
+def test_an_end_that_was_told_is_the_end_whatever_the_key_holds_later(redis_server, redis_url):
+    """A Celery worker that retries stores RETRY after what it sent may have ended elsewhere."""
+    store = open_store(redis_url)
+    task_id = new_id()
+    end = json.dumps({"status": "SUCCESS", "result": 7, "task_id": task_id})
+    waiting = threading.Thread(target=lambda: found.extend(store.wait([task_id], 10.0)))
+    found = []
+    waiting.start()
+    channel = f"celery-task-meta-{task_id}"
+    wait_for(lambda: redis_server.cli("PUBSUB", "NUMSUB", channel).split()[-1] == "1")
+    redis_server.cli("SET", channel, json.dumps({"status": "RETRY", "task_id": task_id}))
+    redis_server.cli("PUBLISH", channel, end)
+    waiting.join(10.0)
+    assert [(record.state, record.final) for record in found] == [("SUCCESS", True)]
+    store.close()
+
+
+def test_a_state_that_only_looks_like_the_end_is_not_told(redis_server, redis_url):
+    store = open_store(redis_url)
+    task_id = new_id()
+    waiting = threading.Thread(target=lambda: found.extend(store.wait([task_id], 10.0)))
+    found = []
+    waiting.start()
+    channel = f"celery-task-meta-{task_id}"
+    wait_for(lambda: redis_server.cli("PUBSUB", "NUMSUB", channel).split()[-1] == "1")
+    given = b'{"status": "SUCCESS", "result": 1}'
+    store.put([Record(task_id, "SUCCESS", given, final=False)])
+    store.put([Record(task_id, "FAILURE", b'{"status": "FAILURE"}', final=True)])
+    waiting.join(10.0)
+    assert [record.state for record in found] == ["FAILURE"]
+    store.close()

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from penstock.engines.memory_bells import BellListener, Bells
 from penstock.engines.redis_batch import Word
+from penstock.engines.redis_floor import BothEnds, Floor
 from penstock.engines.redis_line import Line
 from penstock.errors import PenstockError, Unavailable
 
@@ -68,11 +69,42 @@ class RedisListener(BellListener):
 class ClaimListener(RedisListener):
     """Hears that there may be work: armed again by :meth:`Ears.looked`, after the claim.
 
-    Armed when it is cleared, before the claim, it would ring for what that claim then takes.
+    Armed when it is cleared, before the claim, it would ring for what that claim then takes. Its
+    owner's loop may read the connection while it sleeps, see :class:`penstock.plan.Attentive`.
     """
+
+    def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
+        super().__init__(names, ears)
+        self._both = BothEnds(self._reader)
+        self._floor: Floor | None = None  # while it is lent to this
+
+    def fileno(self) -> int:
+        return self._both.fileno()
 
     def clear(self) -> None:
         BellListener.clear(self)
+
+    def attend(self) -> None:
+        self._floor = self._ears.borrow_floor()
+        if self._floor is not None:
+            self._both.open(self._floor.fileno())
+
+    def attended(self, *, ready: bool) -> bool:
+        floor, self._floor = self._floor, None
+        if floor is not None:
+            self._both.shut(floor.fileno())
+            try:
+                if ready:
+                    floor.read()
+            except OSError:  # the thread will see it, too, and connects anew
+                pass
+            finally:
+                floor.give_back()
+        return self._rung
+
+    def close(self) -> None:
+        super().close()
+        self._both.close()
 
 
 class HeedingListener(RedisListener):
@@ -108,6 +140,7 @@ class Ears:
         self._left: list[str] = []  # channels that nobody listens to any more, still subscribed
         self._confirmed: dict[str, threading.Event] = {}
         self._line: Line | None = None
+        self._floor: Floor | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
         self._served = False  # the server does on this connection what it is asked
@@ -137,6 +170,11 @@ class Ears:
     def hears(self) -> bool:
         """True while the connection is up: then it costs a listener no waiting to join."""
         return self._line is not None
+
+    def borrow_floor(self) -> Floor | None:
+        """The caller's to read on until it gives it back; None when it is not to be had."""
+        floor = self._floor
+        return floor if floor is not None and floor.borrow() else None
 
     def _begin(self, listener: RedisListener) -> None:
         with self._lock:
@@ -298,7 +336,7 @@ class Ears:
                 line = self._open()
                 self._all_look(anew=not first)
                 first = False
-                self._hear(line.sock)
+                self._hear(line)
             with self._lock:
                 self._line = None
             if line is not None:
@@ -320,33 +358,33 @@ class Ears:
         if anew:
             self.bells.ring(names)
 
-    def _hear(self, sock: Any) -> None:
+    def _hear(self, line: Line) -> None:
         import hiredis
 
         reader = hiredis.Reader(notEnoughData=_NOTHING)
-        while data := self._received(sock):
+
+        def hear(data: bytes) -> None:
             reader.feed(data)
             rung = []
             while (said := reader.gets()) is not _NOTHING:
                 rung += self._told(said, isinstance(said, hiredis.PushNotification))
-            self.bells.ring(rung)
+            if rung:
+                self.bells.ring(rung)
 
-    def _received(self, sock: Any) -> bytes:
-        """What the server says; after a silence it is asked to, and has as long again for that.
+        floor = Floor(line.sock, hear=hear, ask=self._ask_for_a_word, silence=_SILENCE)
+        self._floor = floor
+        try:
+            floor.run()
+        finally:
+            self._floor = None
+            floor.close()
 
-        Else one that went without a word would be listened to for ever.
-        """
-        asked = False
-        while True:
-            try:
-                return sock.recv(65536)  # type: ignore[no-any-return]
-            except TimeoutError:
-                if asked:
-                    raise
-                with self._lock:
-                    if self._wanted:
-                        asked = True
-                        self._say((), [(("PING",), _ignore)])
+    def _ask_for_a_word(self) -> bool:
+        """After a silence; else a server that went without a word would be listened to for ever."""
+        with self._lock:
+            if self._wanted:
+                self._say((), [(("PING",), _ignore)])
+            return bool(self._wanted)
 
     def _told(self, said: Any, pushed: bool) -> list[str]:
         if not pushed:

@@ -6,6 +6,7 @@ was stored before comes as the reply, what is stored from then on as a message.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from penstock.message import Record
 from penstock.plan import Listen
 
 __all__ = ["Ends", "EndsListener"]
+
+
+_READS = 0.5  # seconds that a waiter reads for itself: who waits for longer may as well be woken
 
 
 class Ends(Listen, frozen=True):
@@ -35,6 +39,19 @@ class EndsListener(RedisListener):
         self._ids = dict(zip(self.names, command.bells, strict=True))
         self._prefix = prefix
         self._now = command.now
+
+    def wait(self, timeout: float | None) -> bool:
+        """As for any listener; for a while its thread reads the connection itself."""
+        began = time.monotonic()
+        floor = self._ears.borrow_floor()
+        if floor is not None:
+            try:
+                floor.read_until(self._reader, _READS if timeout is None else min(_READS, timeout))
+            finally:
+                floor.give_back()
+        if timeout is not None:
+            timeout = max(0.0, timeout - (time.monotonic() - began))
+        return super().wait(timeout)
 
     def tell(self, channel: str, message: bytes) -> bool:
         record = as_told(self._ids[channel], message)

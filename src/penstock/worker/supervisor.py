@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from penstock import telemetry
 from penstock.clock import Clock
 from penstock.crashpoints import reach
+from penstock.plan import Attentive
 from penstock.worker import policy
 from penstock.worker.crew import Crew, Slot, Verdict, Work
 from penstock.worker.limits import TimeLimits
@@ -95,6 +96,7 @@ class Supervisor:
         self._endings = endings
         self._zygote = zygote
         self._listener = listener
+        self._attentive = _attentive(listener)
         self._stop = stop
         self._listen = listen
         self._herald = herald
@@ -142,8 +144,7 @@ class Supervisor:
         return 1 if self._cut_off else 0
 
     def _turn(self) -> None:
-        timeout = self._timeout(self._clock.monotonic())
-        ready = {key.fd for key, _ in self._selector.select(timeout)}
+        ready = self._wait(self._timeout(self._clock.monotonic()))
         now = self._clock.monotonic()
         if now - self._turned_at > self.plan.lease_time / 2:  # we were stopped, or starved
             self._extend(now)  # before anything begins that others may have by now
@@ -154,6 +155,18 @@ class Supervisor:
         self._dispatch(self._clock.monotonic())
         self._do_what_is_due(now)  # after the work, which is what somebody waits for
         self._panel.turn(ready, now)
+
+    def _wait(self, timeout: float) -> set[int]:
+        """Sleep until something is to be heard, and give where."""
+        attentive = self._attentive if timeout > 0 else None
+        if attentive is not None:
+            attentive.attend()
+        ready = {key.fd for key, _ in self._selector.select(timeout)}
+        if attentive is not None:
+            bell = attentive.fileno()
+            if not attentive.attended(ready=bell in ready):
+                ready.discard(bell)
+        return ready
 
     def _ended(self) -> bool:
         return self._draining_since is not None and not self.crew.slots
@@ -523,6 +536,7 @@ class Supervisor:
         self._selector.unregister(self._listener.fileno())
         try:
             self._listener = self._listen(queues)
+            self._attentive = _attentive(self._listener)
             self._queues = queues
         finally:
             self._selector.register(self._listener.fileno(), selectors.EVENT_READ)
@@ -534,6 +548,10 @@ def _hand(work: Work, *, announce: bool) -> Hand:
     lease = work.lease
     soft, until = work.soft_limit, work.held_until
     return Hand(work.tag, lease.message, lease.attempt, announce, soft, until)
+
+
+def _attentive(listener: Listener) -> Attentive | None:
+    return listener if isinstance(listener, Attentive) else None
 
 
 def _kill_what_is_left(pid: int) -> None:

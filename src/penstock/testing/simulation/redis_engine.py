@@ -80,7 +80,7 @@ class _PromptEars(Ears):
         while self._answers:  # the last one is that of the PING
             said = self._reader.gets()
             if said is _NOTHING:
-                self._reader.feed(self._received(self._own.sock))
+                self._reader.feed(self._own.sock.recv(65536))
             else:
                 rung += self._told(said, isinstance(said, hiredis.PushNotification))
         self.bells.ring(rung)
