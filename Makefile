@@ -14,6 +14,7 @@ CORE := setup.py $(wildcard src/penstock/queues/_core/*.h src/penstock/queues/_c
 SEEDS ?= 200
 EXAMPLES ?= 5000
 SECONDS ?= 60
+INPUTS ?= 10000
 HOURS ?= 1
 PYTEST ?=
 JOBS ?= 3
@@ -93,6 +94,7 @@ simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make
 faults: $(VENV)/.test $(VENV)/.servers ## every crash point, queues under 1,000 SIGKILLs, a storm over each broker
 	@CRASH_POINTS=all FAULTS=full $(BIN)/pytest tests/faults tests/safety tests/redis/test_redis_cuts.py \
 		tests/redis/test_redis_trouble.py tests/rabbitmq/test_rabbit_trouble.py $(PYTEST)
+	@$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)
 	@$(BIN)/python tests/support/queue_storm.py --kills 1000
 	@$(BIN)/python tests/support/storms.py
 
@@ -106,8 +108,8 @@ mutants: $(VENV)/.test $(VENV)/.servers ## plant real failures in a copy of pens
 
 # Hypothesis marks each of its tests; here they get more examples and no time limit.
 .PHONY: fuzz
-fuzz: $(VENV)/.test ## the decoder under mutated bytes, then the property tests, long
-	@$(BIN)/python tests/fuzz/fuzz_decoder.py --seconds $(SECONDS)
+fuzz: $(VENV)/.test ## mutated inputs for every parser, then the property tests, long
+	@$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
 	@$(BIN)/python tests/fuzz/properties.py $(EXAMPLES) $(PYTEST)
 
 .PHONY: docs

@@ -108,7 +108,7 @@ def _server(text: str, default_port: int) -> tuple[str, int]:
         parts = urlsplit(f"//{text}")
         port = parts.port or default_port
     except ValueError:
-        raise ConfigError(f"{text} is no server: write host:port") from None
+        raise ConfigError(f"{text[:100]} is no server: write host:port") from None
     return parts.hostname or "localhost", port
 
 

@@ -1,11 +1,9 @@
 """Whatever bytes arrive: a value or DecodeError, never another error, and nothing is imported."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +14,7 @@ from penstock.wire.envelope import read_envelope, unpack
 from penstock.wire.result import decode_result, read_exception
 from penstock.wire.task import decode_call, read_header, readable_id
 
-TARGET = Path(__file__).parents[1] / "fuzz" / "fuzz_decoder.py"
+FUZZ = Path(__file__).parents[1] / "fuzz"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -79,31 +77,27 @@ def test_any_failure(document):
     assert isinstance(read_exception(document), Exception)
 
 
-@pytest.mark.parametrize("seed", [1, 20_000])
-def test_mutated_samples(seed):
-    spec = importlib.util.spec_from_file_location("fuzz_decoder", TARGET)
-    target = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(target)
-    assert target.run(inputs=1500, seconds=60, seed=seed) == 1500
-
-
 def test_reading_imports_nothing_and_unpickles_nothing():
     """In a process of its own: an audit hook stays until the end."""
     program = f"""
-import random, runpy, sys
-target = runpy.run_path({str(TARGET)!r})
-corpus = target["seeds"]()
-chance = random.Random(7)
-inputs = [*corpus, *(target["mutated"](chance, corpus) for _ in range(1000))]
+import sys
+sys.path.insert(0, {str(FUZZ)!r})
+from mutation import random_of
+from wire_targets import TARGETS
+
+chance = random_of(7)
+inputs = [(target, target.seeds()) for target in TARGETS]
+many = [(one, one.make(chance, corpus)) for one, corpus in inputs for _ in range(300)]
+first = [(one, data) for one, corpus in inputs for data in corpus]
 before = set(sys.modules)
 watched = {{"import", "pickle.find_class", "marshal.loads", "os.system", "open"}}
 seen = []
 sys.addaudithook(lambda event, args: seen.append((event, args)) if event in watched else None)
-for data in corpus:
-    target["read_all"](data, chance)
+for target, data in first:
+    target.read(data, chance)
 watched |= {{"exec", "compile"}}  # later: annotations of structs are read at first use
-for data in inputs:
-    target["read_all"](data, chance)
+for target, data in many:
+    target.read(data, chance)
 assert not seen, seen[:3]
 assert before == set(sys.modules), set(sys.modules) - before
 """

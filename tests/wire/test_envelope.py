@@ -134,3 +134,11 @@ def test_protocol_1_lends_its_id_and_moments_to_the_message():
     }
     found = unpack(json.dumps(envelope), queue="q")
     assert (found.id, found.ready_at, found.expires_at) == ("old", 1577836800.0, 1577923200.0)
+
+
+@pytest.mark.parametrize("deep", [b"[" * 5000, b'{"a":' * 5000])
+def test_nesting_beyond_what_a_parser_follows_is_refused(deep):
+    """It stands in the first claim of whoever reads that queue: any other error holds all up."""
+    for envelope in (deep, b'{"headers": %b' % deep, b'{"properties": %b' % deep):
+        with pytest.raises(DecodeError):
+            unpack(envelope, queue="q")

@@ -145,7 +145,7 @@ def _counts(value: Any, key: str) -> Counts:
     if value is not None:
         try:
             counts = msgspec.convert(value, Counts)
-        except msgspec.ValidationError:  # a stranger's: nothing is known
+        except (msgspec.ValidationError, UnicodeEncodeError):  # a stranger's: nothing is known
             return Counts(key)
         if counts.key == key:
             return counts
@@ -157,5 +157,5 @@ def burial_of(delivered: Any) -> Burial | None:
     headers = delivered.properties.get("application_headers") or {}
     try:
         return msgspec.convert(headers.get(DEAD), Burial)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         return None

@@ -26,5 +26,5 @@ def restored(said: bytes) -> tuple[str, bytes] | None:
         properties["delivery_info"]["redelivered"] = True
         priority = properties.get("priority") or 0
         return routing_key + STEPS[step_of(int(priority)) - 1], msgspec.json.encode(envelope)
-    except (msgspec.DecodeError, TypeError, KeyError, ValueError):
+    except (msgspec.DecodeError, TypeError, KeyError, ValueError, OverflowError, RecursionError):
         return None

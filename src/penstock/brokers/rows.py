@@ -41,7 +41,7 @@ def from_json(data: bytes) -> dict[str, Any]:
     """
     try:
         return _decode(data) if data else {}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return {UNREADABLE: str(error)}
 
 

@@ -28,7 +28,7 @@ class Past(msgspec.Struct, frozen=True):
         if said is not None:
             try:
                 past = msgspec.convert(said, cls)
-            except msgspec.ValidationError:  # a stranger's: nothing is known
+            except (msgspec.ValidationError, UnicodeEncodeError):  # a stranger's: nothing is known
                 return cls(message.key)
             if past.key == message.key:
                 return past

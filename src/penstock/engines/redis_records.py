@@ -79,7 +79,10 @@ def _record(task_id: str, document: bytes | None, said: bytes | None, now: float
         return None
     if said is None:  # a Celery worker wrote it
         return as_told(task_id, document)
-    beside = _decode(said)
+    try:
+        beside = _decode(said)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # somebody wrote over it
+        return as_told(task_id, document)
     if beside.end is not None and beside.end <= now:
         return None
     return Record(
@@ -91,6 +94,6 @@ def as_told(task_id: str, document: bytes) -> Record:
     """A record of which there is the document alone: one by a Celery worker, or as published."""
     try:
         state = _decode_document(document).status
-    except msgspec.DecodeError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         state = "FAILURE"  # whoever reads the document is told what is wrong with it
     return Record(task_id, state, document, final=state in _READY)

@@ -205,8 +205,8 @@ def _read(heard: Heard) -> Record | None:
 def _told(body: bytes) -> _Told | None:
     try:
         return _decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # it may be JSON to Python alone, with NaN
-        pass
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass  # it may be JSON to Python alone, with NaN
     try:
         return msgspec.convert(json.loads(body), _Told)
     except (ValueError, RecursionError, msgspec.ValidationError):

@@ -53,4 +53,4 @@ def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
     choices = sorted(known)
     near = difflib.get_close_matches(name, choices, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(choices)}"
-    return ConfigError(f"there is no {what} {name!r}; {hint}")
+    return ConfigError(f"there is no {what} {name[:100]!r}; {hint}")

@@ -87,7 +87,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
         parse_rate(values.get("rate_limit"))
         try:
             return msgspec.convert(checked, cls)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             raise ConfigError(f"task option: {error}") from error
 
     def resolved(self, settings: Settings) -> TaskOptions:

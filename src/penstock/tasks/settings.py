@@ -163,7 +163,12 @@ _URLS = frozenset({"broker_url", "result_backend"})
 
 
 def _masked(name: str, value: Any) -> str:
-    return str(Url.parse(value)) if name in _URLS and value else repr(value)
+    if name not in _URLS or not value:
+        return repr(value)
+    try:
+        return str(Url.parse(value))
+    except ConfigError:  # it may hold a password all the same
+        return "<no URL that can be read>"
 
 
 class _NoSetting(ConfigError, AttributeError):
@@ -189,6 +194,8 @@ def _checked(values: dict[str, Any]) -> Settings:
     parse_rate(values.get("task_default_rate_limit"))
     try:
         return msgspec.convert(values, Settings)
+    except UnicodeEncodeError as error:  # a lone surrogate where a word is expected
+        raise ConfigError(f"a setting has text that UTF-8 cannot write: {error}") from error
     except msgspec.ValidationError as error:
         text, _, place = str(error).partition(" - at ")
         found = re.match(r"`\$\.(\w+)", place)

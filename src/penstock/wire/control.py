@@ -139,7 +139,7 @@ def answer_note(request: Request, worker: str, value: Any, *, clock: int) -> Not
 
 def read_answer(note: Note, *, ticket: str, limits: Limits = LIMITS) -> dict[str, Any]:
     """Who answered what to that request; empty for an answer to another. Raises DecodeError."""
-    if note.headers.get("ticket") not in {ticket, None}:
+    if note.headers.get("ticket") not in (ticket, None):  # it may be a map
         return {}
     body = loads(note.body, limits=limits)
     if not isinstance(body, dict):

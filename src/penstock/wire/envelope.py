@@ -147,7 +147,7 @@ def _unpack_plain(data: bytes, queue: str, limits: Limits) -> Message | None:
         return None
     try:
         said = _decode_said(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     headers, told = PackedHeaders(bytes(said.headers)), said.properties
     header = plain_header(headers, limits)

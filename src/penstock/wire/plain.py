@@ -59,7 +59,7 @@ def _plain(headers: PackedHeaders, limits: Limits, read: Any) -> Any:
         return None
     try:
         found = read(headers.json)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if found.eta is not None or found.expires is not None or found.stamps:
         return None

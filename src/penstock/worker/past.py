@@ -30,7 +30,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if said is not None:
             try:
                 past = msgspec.convert(said, cls)
-            except msgspec.ValidationError:  # a stranger's: nothing is known
+            except (msgspec.ValidationError, UnicodeEncodeError):  # a stranger's: nothing is known
                 return cls(key=message.key)
             if past.key == message.key:
                 return past

@@ -22,7 +22,7 @@ import msgspec
 from penstock.errors import ConfigError
 from penstock.queues.places import check_private
 
-__all__ = ["Health", "Probe", "ask_all", "folder"]
+__all__ = ["Health", "Probe", "ask_all", "folder", "read_health"]
 
 VARIABLE = "PENSTOCK_RUNTIME_DIR"
 _PATIENCE = 2.0  # seconds for an answer; a worker that is not stopped takes under a millisecond
@@ -130,13 +130,20 @@ def _ask(path: Path) -> Health | None:
         try:
             with _address(path) as address:
                 line.connect(address)
-            return msgspec.json.decode(_read(line), type=Health)
+            return read_health(_read(line)) or _silent(path)
         except (ConnectionRefusedError, FileNotFoundError):  # left behind by one that was killed
             path.unlink(missing_ok=True)
             return None
-        except (OSError, msgspec.MsgspecError):  # it is stopped, or not one of ours
-            pid = path.name.partition("-")[0]
-            return _silent(int(pid)) if pid.isdecimal() else None
+        except OSError:  # it is stopped
+            return _silent(path)
+
+
+def read_health(answer: bytes) -> Health | None:
+    """What a probe answered; None for what no probe of ours says."""
+    try:
+        return msgspec.json.decode(answer, type=Health)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _read(line: socket.socket) -> bytes:
@@ -146,11 +153,15 @@ def _read(line: socket.socket) -> bytes:
     return said
 
 
-def _silent(pid: int) -> Health:
+def _silent(path: Path) -> Health | None:
+    """One that does not answer, told by the name of its socket; None where that is not ours."""
+    pid = path.name.partition("-")[0]
+    if not (pid.isascii() and pid.isdecimal()):
+        return None
     nothing: dict[str, Any] = dict.fromkeys(("app", "pool"), "")
     nothing |= dict.fromkeys(("alive", "broker", "consuming", "stopping"), False)
     nothing |= dict.fromkeys(("executors", "running", "waiting", "claimed"), 0)
-    return Health(name="", pid=pid, queues=(), silent=_PATIENCE, up=0.0, **nothing)
+    return Health(name="", pid=int(pid), queues=(), silent=_PATIENCE, up=0.0, **nothing)
 
 
 @contextlib.contextmanager

@@ -231,6 +231,7 @@ class _Packet(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decode_packet = msgspec.msgpack.Decoder(_Packet).decode
+_NO_VALUE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def pack_hand(hand: Hand) -> bytes:
@@ -246,8 +247,11 @@ def pack_hand(hand: Hand) -> bytes:
 
 
 def unpack_hand(data: bytes | memoryview) -> Hand:
-    """The hand in a packet."""
-    p = _decode_packet(data)
+    """The hand in a packet; raises Nonsense."""
+    try:
+        p = _decode_packet(data)
+    except _NO_VALUE as error:
+        raise Nonsense(f"{len(data)} bytes are no task: {error}") from error
     headers = PackedHeaders(p.headers) if isinstance(p.headers, bytes) else p.headers
     message = Message(
         p.id, p.queue, headers, p.body, p.priority, p.ready_at, p.expires_at, p.key, p.properties
@@ -291,5 +295,5 @@ class FrameReader:
     def _read(self, data: memoryview) -> Any:
         try:
             return self._decode(data)
-        except msgspec.DecodeError as error:
+        except _NO_VALUE as error:
             raise Nonsense(f"{len(data)} bytes are no value: {error}") from error

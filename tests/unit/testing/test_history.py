@@ -322,3 +322,19 @@ def test_many_writers_leave_whole_lines(tmp_path):
 def test_a_line_that_was_cut_off_is_left_out(tmp_path):
     (tmp_path / "history").write_bytes(b'{"at": 1, "op": "setup"}\n{"at": 2, "o')
     assert [event["at"] for event in read(tmp_path / "history")] == [1]
+
+
+@pytest.mark.parametrize(
+    "line", [b"null", b"{", b'{"at": 1, "op": "x"}', b'{"op": "end"}', b"\xff"]
+)
+def test_a_line_that_is_no_event_is_named(tmp_path, line):
+    path = tmp_path / "history"
+    path.write_bytes(b'{"at": 1, "op": "setup"}\n' + line + b"\n")
+    with pytest.raises(ValueError, match=f"line 2 of {path} is no event"):
+        list(read(path))
+
+
+def test_a_history_with_holes_is_not_clean():
+    assert Told().note(1, "end", id="a", run="r").broken() == {"history": 1}
+    told = Told().note(1, "fault", kind="stop", key="k", phase="end")
+    assert told.broken() == {"history": 1}

@@ -13,6 +13,7 @@ from penstock.worker.protocol import (
     Nonsense,
     Spawned,
     frame,
+    unpack_hand,
 )
 
 
@@ -34,3 +35,12 @@ def test_values_survive_any_cutting(cuts, count):
 def test_what_is_no_frame_is_refused(data):
     with pytest.raises(Nonsense):
         FrameReader(FromExecutor).feed(data)
+
+
+@pytest.mark.parametrize("text", [b"\xa1\xff", b"\x92\xa3Bad\xc1", b"\x91" * 3000])
+def test_bytes_that_are_no_value_are_nonsense(text):
+    """Text that is no UTF-8 once ended the supervisor."""
+    with pytest.raises(Nonsense):
+        FrameReader(FromExecutor).feed(len(text).to_bytes(4) + text)
+    with pytest.raises(Nonsense):
+        unpack_hand(text)

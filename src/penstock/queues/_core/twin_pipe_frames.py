@@ -81,6 +81,7 @@ class Inbox:
         self._socket = sock
         self._head = b""
         self._left = 0  # bytes of the current frame
+        self._damaged = False  # what follows is no frame, and nobody knows where one begins
         self._flags = 0
         self._message = bytearray()
         self.received = 0
@@ -125,7 +126,7 @@ class Inbox:
         return True
 
     def _read_head(self) -> bool:
-        if len(self._head) == _HEAD.size:
+        if not self._damaged and len(self._head) == _HEAD.size:
             return True
         while len(self._head) < _HEAD.size:
             data = self._receive(_HEAD.size - len(self._head))
@@ -133,6 +134,9 @@ class Inbox:
                 return False
             self._head += data
         self._left, self._flags = _HEAD.unpack(self._head)
+        self._damaged = self._left > _FRAME or self._flags > _LAST + _ABORT
+        if self._damaged:
+            raise OSError("bad message length: something else was written to the pipe")
         return True
 
     def _receive(self, size: int) -> bytes | None:

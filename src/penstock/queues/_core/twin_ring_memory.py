@@ -174,7 +174,10 @@ class Memory:
 
     def _make_changes(self) -> None:
         journal, words = self._journal, self.words
-        for place in range(min(journal[0], len(journal) // 2)):
+        count = journal[0]
+        if 2 * count >= len(journal):
+            raise ValueError("the queue's memory is damaged: make a new queue")
+        for place in range(count):
             words[journal[2 * place + 1] % len(words)] = journal[2 * place + 2]
         journal[0] = 0
 

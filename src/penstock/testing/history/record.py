@@ -31,6 +31,10 @@ __all__ = ["Event", "Recorder", "read"]
 
 Event = dict[str, Any]
 
+_OPS = (
+    "setup", "send", "up", "start", "end", "result", "state", "dead", "fault", "sample", "finding",
+)  # fmt: skip
+
 
 class Recorder:
     """Appends events, each with one ``write`` to a file that was opened for appending.
@@ -58,8 +62,23 @@ class Recorder:
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Event]:
-    """The events of a file, as they stand there. A last line that was cut off is left out."""
+    """The events of a file, as they stand there. A last line that was cut off is left out.
+
+    Raises ValueError for a line that is none.
+    """
     with Path(path).open("rb") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             if line.endswith(b"\n"):
-                yield json.loads(line)
+                yield _event(line, f"line {number} of {path} is no event")
+
+
+def _event(line: bytes, complaint: str) -> Event:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{complaint}: {error}"[:300]) from error
+    if not isinstance(event, dict) or type(event.get("at")) is not int:
+        raise ValueError(f"{complaint}: it has no time")
+    if event.get("op") not in _OPS:
+        raise ValueError(f"{complaint}: there is no operation {event.get('op')!r:.80}")
+    return event

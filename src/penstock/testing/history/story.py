@@ -137,7 +137,11 @@ class Story:
         self.task(event["id"]).runs.append(run)
 
     def _on_end(self, event: Event) -> None:
-        self._runs[event["run"]].end = event["at"]
+        run = self._runs.get(event["run"])
+        if run is None:
+            self._lacks(event, "a run ended that never began")
+        else:
+            run.end = event["at"]
 
     def _on_result(self, event: Event) -> None:
         self.task(event["id"]).results.append(event)
@@ -151,7 +155,11 @@ class Story:
     def _on_fault(self, event: Event) -> None:
         phase = event.get("phase", "at")
         if phase == "end":
-            self._open.pop(event["key"]).end = event["at"]
+            fault = self._open.pop(event["key"], None)
+            if fault is None:
+                self._lacks(event, "a fault ended that never began")
+            else:
+                fault.end = event["at"]
             return
         more = {name: value for name, value in event.items() if name not in _FIELDS}
         fault = Fault(
@@ -160,6 +168,11 @@ class Story:
         self.faults.append(fault)
         if phase == "begin":
             self._open[event["key"]] = fault
+
+    def _lacks(self, event: Event, text: str) -> None:
+        """A history with holes proves nothing."""
+        told = f"{text}: {event.get('run') or event.get('key')}"
+        self.findings.append({"check": "history", "ok": False, "text": told})
 
     def _on_sample(self, event: Event) -> None:
         self.samples[event["of"]].append(event)

@@ -163,7 +163,7 @@ void message_release(struct message *message)
 static PyObject *text_of(uint8_t kind, const void *data, uint64_t size)
 {
     int width = kind == ITEM_TEXT1 ? 1 : kind == ITEM_TEXT2 ? 2 : 4;
-    if (size % (unsigned)width) return item_damaged();
+    if (!item_text_sound(width, data, size)) return item_damaged();
     return PyUnicode_FromKindAndData(width, data, (Py_ssize_t)size / width);
 }
 

@@ -177,7 +177,7 @@ static PyObject *unpack_buffers(const uint8_t *payload, size_t length)
 static PyObject *unpack_text(uint32_t kind, const uint8_t *payload, size_t length)
 {
     int width = kind == ITEM_TEXT1 ? 1 : kind == ITEM_TEXT2 ? 2 : 4;
-    if (length % (size_t)width) return item_damaged();
+    if (!item_text_sound(width, payload, length)) return item_damaged();
     return PyUnicode_FromKindAndData(width, payload, (Py_ssize_t)length / width);
 }
 

@@ -100,6 +100,18 @@ PyObject *plain_read(const uint8_t *payload, size_t length);
 int item_pack(PyObject *item, struct packed *packed); /* -1 with an exception set */
 void item_release(struct packed *packed);
 PyObject *item_unpack(uint32_t kind, const uint8_t *payload, size_t length);
+/* Whether these bytes can be a string's characters of that width: Python checks it too late. */
+static inline int item_text_sound(int width, const void *data, size_t size)
+{
+    uint32_t letter;
+    if (size % (size_t)width) return 0;
+    for (size_t at = 0; width == 4 && at < size; at += sizeof letter) {
+        memcpy(&letter, (const uint8_t *)data + at, sizeof letter);
+        if (letter > 0x10ffff) return 0;
+    }
+    return 1;
+}
+
 PyObject *item_damaged(void); /* sets the error for bytes that are no item */
 
 /* A record too large for the buffer, on its way straight into the objects that it becomes. */

@@ -172,6 +172,7 @@ static PyObject *read_string(struct reading *from, int width)
     const uint8_t *data = from->at;
     size_t size = (size_t)count * (size_t)(width ? width : 1);
     if ((size_t)(from->end - from->at) < size) return item_damaged();
+    if (width && !item_text_sound(width, data, size)) return item_damaged();
     from->at += size;
     return width ? PyUnicode_FromKindAndData(width, data, count)
                  : PyBytes_FromStringAndSize((const char *)data, count);
