@@ -60,7 +60,7 @@ except fuzz.Finding as finding:
         ("raise KeyError('x')", "planted: again by"),
         ("os.kill(os.getpid(), 11)", "SIGSEGV"),
         ("time.sleep(60)", "SIGALRM"),
-        ("any(n < 0 for n in range(10**8))", "planted:"),
+        ("sum(range(10**9))", "planted:"),
         ("bytearray(1 << 31)", "planted: again by"),
     ],
 )
