@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 
-from _marks import mark
+from _marks import mark, shout
 
 from penstock import App
 
@@ -27,3 +27,9 @@ async def nap(number: int) -> None:
 @app.task(name="take", ignore_result=not KEPT)
 def take(number: int, payload: str) -> None:
     mark(number)
+
+
+@app.task(name="tell", ignore_result=not KEPT)
+def tell(number: int) -> int:
+    shout(number)
+    return number

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
-from _marks import mark
+from _marks import mark, shout
 from pgqueuer import AsyncpgDriver, PgQueuer
 from pgqueuer.adapters.cli import supervisor
 from pgqueuer.types import QueueExecutionMode
@@ -25,6 +25,10 @@ async def main():
         @pgq.entrypoint("run")
         async def run(job):
             mark(int(job.payload))
+
+        @pgq.entrypoint("tell")
+        async def tell(job):
+            shout(int(job.payload))
 
         yield pgq
     finally:

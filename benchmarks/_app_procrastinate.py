@@ -3,7 +3,7 @@
 import os
 
 import procrastinate
-from _marks import mark
+from _marks import mark, shout
 
 app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.environ["PG_URL"]))
 
@@ -12,3 +12,8 @@ app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.env
 async def run(number):
     mark(number)
     return number
+
+
+@app.task(name="tell")
+async def tell(number):
+    shout(number)

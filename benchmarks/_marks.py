@@ -6,6 +6,7 @@ and the first and last moment (CLOCK_MONOTONIC) at which it ran one.
 
 import mmap
 import os
+import socket
 import struct
 import time
 from pathlib import Path
@@ -25,6 +26,12 @@ def mark(number):
     if memory[:8] == bytes(8):
         struct.pack_into("d", memory, 0, now)
     struct.pack_into("d", memory, 8, now)
+
+
+def shout(number):
+    """Tell the caller, who waits at a socket, that task ``number`` runs."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.sendto(b"%d" % number, os.environ["TOLD"])
 
 
 def _open(path):

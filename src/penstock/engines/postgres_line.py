@@ -39,8 +39,14 @@ class Line:
     def __init__(
         self, connection: Connection[Any], *, schema: str, where: object, timeout: float
     ) -> None:
+        from psycopg import OperationalError
         from psycopg.adapt import Transformer
+        from psycopg.pq import ConnStatus, ExecStatus
 
+        # Looked up once: an idle call reads two dozen results, and an enum costs as much as each.
+        self._broken, self._bad = OperationalError, int(ConnStatus.BAD)
+        self._point = int(ExecStatus.PIPELINE_SYNC)
+        self._fine = frozenset({int(ExecStatus.TUPLES_OK), int(ExecStatus.COMMAND_OK)})
         self._connection = connection
         self._libpq: PGconn = connection.pgconn
         self._schema = schema
@@ -114,8 +120,6 @@ class Line:
 
     def _replies(self, points: int) -> list[Any]:
         """The rows of what was sent, up to so many synchronisation points."""
-        from psycopg.pq import ExecStatus
-
         self._flush()
         wanted, rows, failure = iter(self._expected), [], None
         while points:
@@ -124,9 +128,9 @@ class Line:
                 self._check(failure)
                 continue
             status = result.status
-            if status == ExecStatus.PIPELINE_SYNC:
+            if status == self._point:
                 points -= 1
-            elif status in {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}:
+            elif status in self._fine:
                 if next(wanted):
                     rows.append(self._rows(result))
             elif failure is None:
@@ -137,9 +141,7 @@ class Line:
 
     def _check(self, failure: PenstockError | None) -> None:
         """Raise if the connection has ended: then nothing more will come."""
-        from psycopg.pq import ConnStatus
-
-        if self._libpq.status == ConnStatus.BAD:
+        if self._libpq.status == self._bad:
             raise failure or lost(self._libpq.get_error_message(), self._where)
 
     def _rows(self, result: PGresult) -> list[tuple[Any, ...]]:
@@ -159,27 +161,23 @@ class Line:
         return answered(state, text or self._libpq.get_error_message(), self._where)
 
     def _result(self) -> PGresult | None:
-        from psycopg import OperationalError
-
         libpq = self._libpq
         try:
             while libpq.is_busy():
                 self._await()
                 libpq.consume_input()
-        except OperationalError as error:
+        except self._broken as error:
             raise lost(str(error), self._where) from error
         return libpq.get_result()
 
     def _flush(self) -> None:
         """Write all of it; what the server says meanwhile is taken in, or both would wait."""
-        from psycopg import OperationalError
-
         libpq = self._libpq
         try:
             while libpq.flush():
                 self._await(writing=True)
                 libpq.consume_input()
-        except OperationalError as error:
+        except self._broken as error:
             raise lost(str(error), self._where) from error
 
     def _await(self, *, writing: bool = False) -> None:
