@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -10,10 +11,11 @@ import time
 
 import pytest
 
+from penstock.brokers import zookeeper
 from penstock.brokers.registry import open_broker
 from penstock.engines.zookeeper import Session
 from penstock.errors import ConfigError, EncodeError, Unavailable, Uncertain
-from penstock.message import Again, Done, Message, new_id
+from penstock.message import Again, Dead, Done, Message, new_id
 from penstock.url import Url
 from workers import wait_for
 from zookeeper_server import ZooKeeperEnsemble, ZooKeeperServer
@@ -101,7 +103,8 @@ def test_a_message_over_the_limit_is_refused_before_it_is_sent(zookeeper_server)
 
 HOLDER = """
     import sys, time
-    from penstock.brokers.registry import open_broker
+    from penstock.brokers import zookeeper
+from penstock.brokers.registry import open_broker
     broker = open_broker(sys.argv[1])
     (lease,) = broker.lease(["orders"], 1, 3600.0)
     print("leased", flush=True)
@@ -160,11 +163,173 @@ def test_who_lost_its_session_extends_and_settles_if_nobody_came(zookeeper_url):
         assert other.depth("orders") == 0
 
 
+# --- nodes that somebody else altered -------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def by_hand(url):
+    """The client library, where the broker's nodes lie."""
+    session = Session(Url.parse(url))
+    client = session.client()
+    try:
+        yield client
+    finally:
+        session.close()
+
+
+MESSAGES, LEASES = "/penstock/queues/orders/messages", "/penstock/queues/orders/leases"
+
+
+@pytest.mark.parametrize("name", ["5-0000000000000-0000000001", "mine", "a-b-c", "1-2"])
+def test_a_node_that_holds_no_message_is_a_dead_letter(zookeeper_url, name):
+    with opened(zookeeper_url) as broker, by_hand(zookeeper_url) as client:
+        broker.publish([message()])
+        client.create(f"{MESSAGES}/{name}", b"written by hand")
+        assert len(broker.queues()) == 1
+        (lease,) = broker.lease(["orders"], 10, 60.0)
+        assert broker.settle([Done(lease)]) == []
+        (letter,) = broker.dead("orders")
+        assert letter.message.body == b"written by hand"
+        assert f"{MESSAGES}/{name}" in letter.reason
+        assert client.get_children(MESSAGES) == []
+        assert broker.drop([letter.message.key]) == 1
+
+
+def test_a_message_that_was_overwritten_is_a_dead_letter_and_its_holder_settles_nothing(
+    zookeeper_url,
+):
+    with opened(zookeeper_url) as broker, by_hand(zookeeper_url) as client:
+        broker.publish([message()])
+        (lease,) = broker.lease(["orders"], 1, 60.0)
+        (name,) = client.get_children(MESSAGES)
+        client.set(f"{MESSAGES}/{name}", b"\xff")
+        assert broker.settle([Done(lease)]) == [Done(lease)]
+        assert broker.extend([lease], 60.0) == []
+        client.delete(f"{LEASES}/{name}")
+        assert broker.lease(["orders"], 1, 60.0) == []
+        assert [letter.message.body for letter in broker.dead()] == [b"\xff"]
+
+
+def test_a_lease_that_was_overwritten_or_made_by_hand_holds_nobody_up(zookeeper_url):
+    with opened(zookeeper_url) as broker, by_hand(zookeeper_url) as client:
+        broker.publish([message()])
+        (name,) = client.get_children(MESSAGES)
+        client.create(f"{LEASES}/{name}", b"mine")
+        (first,) = broker.lease(["orders"], 1, 60.0)
+        client.set(f"{LEASES}/{name}", b"mine again")
+        (second,) = broker.lease(["orders"], 1, 60.0)
+        assert broker.settle([Done(first)]) == [Done(first)]
+        assert broker.settle([Done(second)]) == []
+
+
+def test_a_message_whose_key_was_removed_is_leased_all_the_same(zookeeper_url):
+    with opened(zookeeper_url) as broker, by_hand(zookeeper_url) as client:
+        broker.publish([message()])
+        (key,) = client.get_children("/penstock/keys")
+        client.delete(f"/penstock/keys/{key}")
+        (lease,) = broker.lease(["orders"], 1, 60.0)
+        assert broker.settle([Done(lease)]) == []
+        assert client.get_children(MESSAGES) == []
+
+
+def test_a_key_that_was_overwritten_refuses_its_settlement(zookeeper_url):
+    with opened(zookeeper_url) as broker, by_hand(zookeeper_url) as client:
+        broker.publish([message()])
+        (lease,) = broker.lease(["orders"], 1, 60.0)
+        (key,) = client.get_children("/penstock/keys")
+        client.set(f"/penstock/keys/{key}", b"?")
+        assert broker.extend([lease], 60.0) == []
+        assert broker.settle([Done(lease)]) == [Done(lease)]
+        client.delete(f"{LEASES}/{client.get_children(MESSAGES)[0]}")
+        (again,) = broker.lease(["orders"], 1, 60.0)
+        assert broker.settle([Done(again)]) == []
+
+
+def test_what_else_lies_there_is_overlooked(zookeeper_url):
+    with opened(zookeeper_url) as broker, by_hand(zookeeper_url) as client:
+        broker.publish([message()])
+        broker.tend()
+        for path in (
+            "revoked/mine", "revoked/mine~soon", "news/mine", "news/1-", "settled/mine",
+            "workers/mine", "queues/orders/later/mine", "queues/orders/later/mine~soon",
+        ):  # fmt: skip
+            client.create(f"/penstock/{path}", b"?")
+        client.create("/penstock/dead/letter", b"?")
+        broker.announce(b"hello")
+        assert broker.announced() == [b"hello"]
+        broker._sweep()
+        assert broker.workers() == []
+        assert broker.neighbours() == []
+        (letter,) = broker.dead()
+        assert (letter.message.key, letter.message.body) == ("letter", b"?")
+        assert broker.replay(["letter"]) == []
+        broker.enrol("mine", {})
+        assert [worker.name for worker in broker.workers()] == ["mine"]
+        assert len(broker.peek("orders")) == 1
+        (lease,) = broker.lease(["orders"], 1, 60.0)
+        assert broker.settle([Done(lease)]) == []
+        assert broker.drop(["letter"]) == 1
+
+
+def test_a_node_that_was_removed_is_made_anew_and_heard(zookeeper_url):
+    with opened(zookeeper_url) as broker, opened(zookeeper_url) as other:
+        listener = broker.listen(["orders"])
+        other.publish([message()])
+        assert listener.wait(10)
+        with by_hand(zookeeper_url) as client:
+            client.delete(MESSAGES, recursive=True)
+            wait_for(lambda: client.exists(MESSAGES), what="the node that is listened to")
+            while listener.wait(0.3):
+                pass
+            client.create(f"{MESSAGES}/5-0000000000000-0000000001", b"?")
+            assert listener.wait(10)
+        listener.close()
+
+
+def test_nodes_that_are_closed_to_us_meanwhile(zookeeper_url):
+    from kazoo.security import OPEN_ACL_UNSAFE, make_digest_acl
+
+    with opened(zookeeper_url) as broker, by_hand(zookeeper_url) as client:
+        broker.publish([message()])
+        client.add_auth("digest", "root:secret")
+        client.set_acls(MESSAGES, [make_digest_acl("root", "secret", all=True)])
+        for refused in (
+            lambda: broker.publish([message()]),
+            lambda: broker.lease(["orders"], 1, 60.0),
+            broker.queues,
+        ):
+            with pytest.raises(ConfigError, match="belong to somebody else"):
+                refused()
+        client.set_acls(MESSAGES, OPEN_ACL_UNSAFE)
+        (lease,) = broker.lease(["orders"], 1, 60.0)
+        assert broker.settle([Done(lease)]) == []
+
+
+def test_a_reason_that_is_too_long_is_cut():
+    with ZooKeeperServer(largest=1024 * 1024) as server, opened(server.url("/x")) as broker:
+        broker.publish([message(body=b"x" * 1_000_000)])
+        (lease,) = broker.lease(["orders"], 1, 60.0)
+        assert broker.settle([Dead(lease, "because \u20ac " * 200_000)]) == []
+        (letter,) = broker.dead()
+        assert letter.reason.startswith("because \u20ac because")
+        assert letter.reason.endswith(" \u2026")
+        assert len(letter.message.body) == 1_000_000
+
+
+def test_a_server_that_takes_less_than_the_url_says_is_named_as_a_cause(monkeypatch):
+    monkeypatch.setattr(zookeeper, "_PATIENCE", 1.0)
+    with ZooKeeperServer(largest=200_000) as server, opened(server.url("/x")) as broker:
+        with pytest.raises(Uncertain, match=r"more than jute\.maxbuffer .*\?max_message="):
+            broker.publish([message(body=b"x" * 300_000)])
+        broker.publish([message()])
+        assert broker.depth("orders") == 1
+
+
 # --- a server that restarts ----------------------------------------------------------------------
 
 
 def test_a_restart_loses_nothing():
-    # The session outlives a restart, also of a machine that is busy.
+    # The session outlives a restart, also on a machine that is busy.
     with ZooKeeperServer() as server, opened(server.url("/x?session=40")) as broker:
         broker.publish([message() for _ in range(5)])
         (held,) = broker.lease(["orders"], 1, 60.0)
@@ -178,6 +343,21 @@ def test_a_restart_loses_nothing():
         assert len(leases) == 5
         assert broker.settle([Done(lease) for lease in (held, *leases)]) == []
         assert broker.queues() == []
+
+
+def test_a_server_that_forgets_a_connection_is_asked_again():
+    """It does so in the moment before it can serve; the library alone would wait for 40 s."""
+    with ZooKeeperServer() as server, opened(server.url("/x?session=40")) as broker:
+        broker.publish([message()])
+        server.kill()
+        with socket.create_server(("127.0.0.1", server.port)) as deaf:
+            forgotten, _ = deaf.accept()
+        with forgotten:
+            server.start()
+            began = time.monotonic()
+            wait_for(lambda: works(broker), what="the connection")
+            assert time.monotonic() - began < 5
+            assert len(broker.lease(["orders"], 10, 60.0)) == 1
 
 
 def works(broker):
@@ -295,7 +475,6 @@ def test_restarts_under_load_lose_nothing(bench):
         tasks = bench.tasks(
             f"""
             app.conf.broker_url = {server.url("/load")!r}
-            app.conf.publish_timeout = 20.0
 
             @app.task
             def noted(number):
@@ -327,7 +506,6 @@ def test_a_leader_that_is_killed_under_load_is_followed_by_another(bench):
         tasks = bench.tasks(
             f"""
             app.conf.broker_url = {ensemble.url("/load")!r}
-            app.conf.publish_timeout = 20.0
 
             @app.task
             def noted(number):

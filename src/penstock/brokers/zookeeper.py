@@ -19,6 +19,7 @@ from penstock.brokers.zookeeper_nodes import (
     ROOT,
     Place,
     encode,
+    marked,
     named,
     queue_path,
 )
@@ -35,6 +36,7 @@ __all__ = ["ZooKeeperBroker"]
 _PARTS = ("queues", "keys", "settled", "dead", "revoked", "news", "workers")
 _BATCH = 100  # messages in one transaction
 _ROOM = 1_000  # bytes of a request that are no message
+_SMALL = 64 * 1024  # bytes that every server takes
 _PATIENCE = 5.0  # seconds for which a publication is repeated
 _BUCKET = 600.0  # seconds: what was settled is known for one to two of them
 _DEAD_KEPT = 30 * 86_400.0
@@ -106,9 +108,13 @@ class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
             self._store(part, stored)
             stored += [message.id for message, _ in part]
 
+    @property
+    def _largest(self) -> int:
+        return self.session.largest - _ROOM
+
     def _fitting(self, message: Message) -> list[tuple[Any, ...]]:
         change = self._publication(message)
-        size, limit = len(change[-1][2]), self.session.largest - _ROOM
+        size, limit = len(change[-1][2]), self._largest
         if size > limit:
             raise EncodeError(
                 f"message {message.id} takes {size} bytes, more than ZooKeeper's limit of {limit}: "
@@ -132,7 +138,7 @@ class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
                 if time.monotonic() < deadline and began:
                     continue
                 if began or stored:
-                    raise Uncertain(str(error), stored=tuple(stored)) from error
+                    raise Uncertain(f"{error}{_hint(part)}", stored=tuple(stored)) from error
                 raise
             else:
                 return
@@ -199,7 +205,7 @@ class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
                 ("delete", place.lease, ended[place]),
             ]
             for place, found in zip(places, self._read(places), strict=True)
-            if found is not None
+            if found is not None  # a lease of nothing is left alone: nobody waits for it
         ]
         self.session.change(changes)
 
@@ -215,7 +221,7 @@ class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
         """Forget what nobody needs any more."""
         oldest = int(self._now() / _BUCKET) - 1
         (buckets,) = self._children(f"{ROOT}/settled")
-        for bucket in (name for name in buckets if int(name) < oldest):
+        for bucket in (name for name in buckets if name.isdecimal() and int(name) < oldest):
             path = f"{ROOT}/settled/{bucket}"
             (names,) = self._children(path)
             changes = [
@@ -224,7 +230,7 @@ class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
             self.session.change([*changes, [("delete", path)]])
         wall = self._clock.wall()
         (names,) = self._children(f"{ROOT}/revoked")
-        over = [name for name in names if int(name.rpartition("~")[2]) / 1000 <= wall]
+        over = [name for name in names if (end := marked(name, "~")) and end[1] / 1000 <= wall]
         self.session.change([[("delete", f"{ROOT}/revoked/{name}")] for name in over])
         old = [x.message.key for x in self.dead(None, 1_000_000) if x.dead_at < wall - _DEAD_KEPT]
         self.drop(old)
@@ -240,6 +246,17 @@ class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
 
     def __repr__(self) -> str:
         return f"ZooKeeperBroker({str(self.session.url)!r})"
+
+
+def _hint(part: Sequence[tuple[Message, list[tuple[Any, ...]]]]) -> str:
+    """What may be the cause: a server says nothing of it, it closes the connection."""
+    size = sum(len(change[-1][2]) for _, change in part)
+    if size < _SMALL:
+        return ""
+    return (
+        f"; the request had {size} bytes: if that is more than jute.maxbuffer of the servers, say "
+        "how much they take in the URL (?max_message=BYTES)"
+    )
 
 
 def _batches(

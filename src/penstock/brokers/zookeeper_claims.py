@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,9 +15,11 @@ from penstock.brokers.zookeeper_nodes import (
     Holder,
     Key,
     Place,
-    decode,
+    as_letter,
     encode,
+    marked,
     named,
+    read_or_none,
     unnamed,
 )
 from penstock.engines.processes import Fate, Process
@@ -24,6 +27,7 @@ from penstock.message import Lease
 
 __all__ = ["ZooKeeperClaims"]
 
+_LOG = logging.getLogger("penstock")
 _ROUNDED = 0.001  # names tell times in milliseconds, rounded up
 
 
@@ -61,12 +65,12 @@ class ZooKeeperClaims(ZooKeeperLooking):
             if (name not in shelf.leases or place in ended) and shelf.ready_at(name) <= now:
                 yield place
 
-    def _holders(self, shelves: Sequence[Shelf]) -> list[tuple[Place, Holder, int]]:
-        """Who works on what, with the version of the lease's node."""
+    def _holders(self, shelves: Sequence[Shelf]) -> list[tuple[Place, Holder | None, int]]:
+        """Who works on what, with the version of the lease's node; None: somebody else wrote it."""
         places = [Place(shelf.queue, name) for shelf in shelves for name in shelf.leases]
         found = self._data([place.lease for place in places])
         return [
-            (place, decode(one[0], Holder), one[1].version)
+            (place, read_or_none(one[0], Holder), one[1].version)
             for place, one in zip(places, found, strict=True)
             if one is not None
         ]
@@ -74,12 +78,14 @@ class ZooKeeperClaims(ZooKeeperLooking):
     def _ended(self, shelves: Sequence[Shelf]) -> dict[Place, int]:
         """Leases that ran out, or whose holder is surely dead, by the version of their node."""
         now, found = self._now(), self._holders(shelves)
-        self._next_end = min((holder.until - now for _, holder, _ in found), default=None)
+        ends = [holder.until - now for _, holder, _ in found if holder is not None]
+        self._next_end = min(ends, default=None)
         mine = Process.this(self._clock)
         return {
             place: version
             for place, holder, version in found
-            if holder.until <= now
+            if holder is None
+            or holder.until <= now
             or (holder.process.host == mine.host and mine.fate(holder.process) is Fate.DEAD)
         }
 
@@ -109,36 +115,70 @@ class ZooKeeperClaims(ZooKeeperLooking):
         data = encode(Holder(until, Process.this(self._clock)))
         wall = self._clock.wall()
         changes, leases = [], []
-        for place, found in zip(places, self._read(places), strict=True):
-            if found is None:
+        for place, (held, version, found) in zip(places, self._read_all(places), strict=True):
+            if found is not None and held is None:
+                self._set_aside(place, found, version)
+            if held is None:
                 continue
-            held, version = found
             deaths = held.deaths + (1 if held.leased else 0)
-            held = replace(held, attempt=held.attempt + 1, deaths=deaths, leased=True)
+            taken = replace(held, attempt=held.attempt + 1, deaths=deaths, leased=True)
             change: list[tuple[Any, ...]] = []
             if place in ended:
                 change.append(("delete", place.lease, ended[place]))
             key = encode(Key(place.queue, place.name))
             change += [
-                ("set_data", place.message, encode(held), version),
+                ("set_data", place.message, encode(taken), version),
                 ("create", place.lease, data, None, True),
-                ("set_data", f"{ROOT}/keys/{named(held.key)}", key),
+                ("set_data", f"{ROOT}/keys/{named(taken.key)}", key),
             ]
             if place.name in later[place.queue]:
                 change.append(("delete", place.later(later[place.queue][place.name])))
             changes.append(change)
-            mark = revoked.get(held.id, 0.0) > wall
-            leases.append(held.lease(place.queue, until, version + 1, revoked=mark))
+            mark = revoked.get(taken.id, 0.0) > wall
+            leases.append(taken.lease(place.queue, until, version + 1, revoked=mark))
         outcomes = self.session.change(changes)
-        return [lease for lease, wrong in zip(leases, outcomes, strict=True) if wrong is None]
+        return [
+            lease
+            for lease, change, wrong in zip(leases, changes, outcomes, strict=True)
+            if wrong is None or self._took_without_key(change, wrong)
+        ]
+
+    def _took_without_key(self, change: list[tuple[Any, ...]], wrong: Exception) -> bool:
+        """Somebody removed the node that says where the message is: it is made anew."""
+        from kazoo.exceptions import NoNodeError
+
+        keys = f"{ROOT}/keys/"
+        if not isinstance(wrong, NoNodeError):
+            return False
+        anew = [
+            ("create", *step[1:]) if step[0] == "set_data" and step[1].startswith(keys) else step
+            for step in change
+        ]
+        return self.session.change([anew]) == [None]
+
+    def _set_aside(self, place: Place, data: bytes, version: int) -> None:
+        """What is no message becomes a dead letter, or it would be looked at for ever."""
+        reason = f"its node holds no message of penstock's: {place.message}"
+        letter = as_letter(
+            data, queue=place.queue, name=place.name, reason=reason, now=self._clock.wall()
+        )
+        _LOG.error("A dead letter in queue %s: %s", place.queue, reason)
+        self.session.change(
+            [
+                [
+                    ("delete", place.message, version),
+                    ("create", f"{ROOT}/dead/{named(letter.held.key)}", encode(letter)),
+                ]
+            ]
+        )
 
     def _revoked(self) -> dict[str, float]:
         (names,) = self._children(f"{ROOT}/revoked")
         ends: dict[str, float] = {}
         for name in names:
-            quoted, _, end = name.rpartition("~")
-            task_id = unnamed(quoted)
-            ends[task_id] = max(ends.get(task_id, 0.0), int(end) / 1000)
+            if (found := marked(name, "~")) is not None:
+                task_id = unnamed(found[0])
+                ends[task_id] = max(ends.get(task_id, 0.0), found[1] / 1000)
         return ends
 
 

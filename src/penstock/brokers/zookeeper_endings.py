@@ -16,14 +16,17 @@ from penstock.brokers.zookeeper_nodes import (
     Key,
     Letter,
     Place,
-    decode,
     encode,
     named,
+    read_or_none,
 )
 from penstock.engines.processes import Process
 from penstock.message import Again, Dead, Lease, Message, Settlement
 
 __all__ = ["ZooKeeperEndings"]
+
+_CUT = " …"
+_LONGER = 8  # bytes by which two characters of it are more, with what says the length
 
 
 class ZooKeeperEndings(ZooKeeperClaims):
@@ -33,6 +36,11 @@ class ZooKeeperEndings(ZooKeeperClaims):
     def _bucket(self) -> str:
         """The node for what is settled now."""
 
+    @property
+    @abstractmethod
+    def _largest(self) -> int:
+        """The bytes that a node's data may have."""
+
     @abstractmethod
     def _fitting(self, message: Message) -> list[tuple[Any, ...]]:
         """The change that publishes a message; raises EncodeError where it is too large."""
@@ -40,7 +48,7 @@ class ZooKeeperEndings(ZooKeeperClaims):
     def _places(self, leases: Sequence[Lease]) -> list[tuple[Place, Key] | None]:
         """Where leased messages are, as their keys tell."""
         found = self._data([f"{ROOT}/keys/{named(lease.message.key)}" for lease in leases])
-        keys = [None if one is None else decode(one[0], Key) for one in found]
+        keys = [None if one is None else read_or_none(one[0], Key) for one in found]
         return [key and (Place(key.queue, key.name), key) for key in keys]
 
     def extend(self, leases: Sequence[Lease], ttl: float) -> list[Lease]:
@@ -133,8 +141,20 @@ class ZooKeeperEndings(ZooKeeperClaims):
         elif isinstance(settlement, Dead):
             held = replace(Held.of(message, now), attempt=lease.attempt, deaths=lease.deaths)
             letter = Letter(message.queue, held, settlement.reason, lease.attempt, now)
-            change.append(("create", f"{ROOT}/dead/{name}", encode(letter)))
+            change.append(("create", f"{ROOT}/dead/{name}", self._written(letter)))
         return change
+
+    def _written(self, letter: Letter) -> bytes:
+        """A letter that fits: of a long reason there is as much as there is room for.
+
+        The server closes the connection of whoever sends it more, however often.
+        """
+        data = encode(letter)
+        over = len(data) - self._largest
+        if over <= 0:
+            return data
+        kept = letter.reason.encode()[: -over - len(_CUT) - _LONGER]
+        return encode(replace(letter, reason=kept.decode("utf-8", "ignore") + _CUT))
 
     def _return(self, settlement: Again, place: Place, now: float) -> list[tuple[Any, ...]]:
         """Back to its place, with what its message says now."""

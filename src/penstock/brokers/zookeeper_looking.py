@@ -16,11 +16,13 @@ from penstock.brokers.zookeeper_nodes import (
     Letter,
     Place,
     Worker,
-    decode,
+    as_letter,
     encode,
+    marked,
     named,
     prefix_of,
     queue_path,
+    read_or_none,
     split,
     unnamed,
 )
@@ -85,9 +87,17 @@ class ZooKeeperLooking(Broker):
         return sorted(map(unnamed, self._children(f"{ROOT}/queues")[0]))
 
     def _read(self, places: Sequence[Place]) -> list[tuple[Held, int] | None]:
-        """What each place holds, and its version."""
+        """What each place holds, and its version; None where no message is."""
         return [
-            None if found is None else (decode(found[0], Held), found[1].version)
+            None if held is None else (held, version) for held, version, _ in self._read_all(places)
+        ]
+
+    def _read_all(self, places: Sequence[Place]) -> list[tuple[Held | None, int, bytes | None]]:
+        """Message, version and data of each: the last alone where somebody else wrote it."""
+        return [
+            (None, 0, None)
+            if found is None
+            else (read_or_none(found[0], Held), found[1].version, found[0])
             for found in self._data([place.message for place in places])
         ]
 
@@ -163,18 +173,20 @@ class ZooKeeperLooking(Broker):
 
     def dead(self, queue: str | None = None, limit: int = 100) -> list[DeadLetter]:
         (names,) = self._children(f"{ROOT}/dead")
-        found = self._data([f"{ROOT}/dead/{name}" for name in names])
+        found = zip(names, self._data([f"{ROOT}/dead/{name}" for name in names]), strict=True)
         # In the order in which the ensemble took them: by time two may be one.
-        there = sorted((one for one in found if one is not None), key=lambda one: -one[1].czxid)
-        letters = [decode(data, Letter) for data, _ in there]
+        there = sorted(
+            ((name, *one) for name, one in found if one is not None), key=lambda one: -one[2].czxid
+        )
+        letters = [_letter(*one) for one in there]
         return [one.letter() for one in letters if queue in {None, one.queue}][:limit]
 
     def replay(self, keys: Sequence[str]) -> list[Message]:
         paths = [f"{ROOT}/dead/{named(key)}" for key in dict.fromkeys(keys)]
         again = []
         for path, found in zip(paths, self._data(paths), strict=True):
-            if found is not None:
-                letter: Letter = decode(found[0], Letter)
+            letter = None if found is None else read_or_none(found[0], Letter)
+            if letter is not None:
                 message = msgspec.structs.replace(
                     letter.held.message(letter.queue), key=new_id(), ready_at=0.0
                 )
@@ -227,20 +239,20 @@ class ZooKeeperLooking(Broker):
 
     def announced(self) -> list[bytes]:
         (names,) = self._children(f"{ROOT}/news")
-        numbers = {name: int(name.rpartition("-")[2]) for name in names}
+        numbers, times = _news(names)
         if self._heard is None:
             start = int((self.session.time() - _monotonic() + self._since) * 1e6)
-            fresh = [name for name in names if int(name.partition("-")[0]) >= start]
+            fresh = [name for name in numbers if times[name] >= start]
         else:
-            fresh = [name for name in names if numbers[name] > self._heard]
-        self._heard = max([self._heard or 0, *numbers.values()]) if names else self._heard or -1
+            fresh = [name for name in numbers if numbers[name] > self._heard]
+        self._heard = max([self._heard or 0, *numbers.values()]) if numbers else self._heard or -1
         fresh.sort(key=numbers.__getitem__)
         found = self._data([f"{ROOT}/news/{name}" for name in fresh])
         return [one[0] for one in found if one is not None]
 
     def _sweep_news(self) -> None:
-        (names,) = self._children(f"{ROOT}/news")
-        old = sorted(names, key=lambda name: int(name.rpartition("-")[2]))[:-_NEWS_KEPT]
+        numbers, _ = _news(self._children(f"{ROOT}/news")[0])
+        old = sorted(numbers, key=numbers.__getitem__)[:-_NEWS_KEPT]
         self.session.change([[("delete", f"{ROOT}/news/{name}")] for name in old])
 
     def enrol(self, name: str, info: Mapping[str, Any]) -> None:
@@ -273,8 +285,11 @@ class ZooKeeperLooking(Broker):
         (found,) = self._data([path])
         if found is None:
             return True
-        worker: Worker = decode(found[0], Worker)
-        if process.fate(worker.process, found[1].ephemeralOwner) is not Fate.DEAD:
+        data, state = found
+        worker = read_or_none(data, Worker)
+        if state.ephemeralOwner and (  # else it is nobody's: somebody else made it
+            worker is None or process.fate(worker.process, state.ephemeralOwner) is not Fate.DEAD
+        ):
             return False
         self.session.change([[("delete", path, found[1].version)]])
         return True
@@ -282,7 +297,8 @@ class ZooKeeperLooking(Broker):
     def _enrolled(self) -> list[Worker]:
         (names,) = self._children(f"{ROOT}/workers")
         found = self._data([f"{ROOT}/workers/{name}" for name in names])
-        return [decode(one[0], Worker) for one in found if one is not None]
+        workers = [read_or_none(one[0], Worker) for one in found if one is not None]
+        return [worker for worker in workers if worker is not None]
 
     def workers(self) -> list[WorkerEntry]:
         mine = Process.this(self._clock)
@@ -311,6 +327,26 @@ class ZooKeeperLooking(Broker):
         ]
 
 
+def _letter(name: str, data: bytes, state: Any) -> Letter:
+    """A dead letter; one that somebody else wrote has its node's name and says so."""
+    found: Letter | None = read_or_none(data, Letter)
+    if found is not None:
+        return found
+    key, now = unnamed(name), state.mtime / 1000
+    strange = as_letter(data, queue="", name=key, reason="its node holds no dead letter", now=now)
+    return msgspec.structs.replace(strange, held=msgspec.structs.replace(strange.held, key=key))
+
+
+def _news(names: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """The number and the time of each announcement; what somebody else put there is none."""
+    numbers, times = {}, {}
+    for name in names:
+        found = marked(name, "-")
+        if found is not None and found[0].isascii() and found[0].isdecimal():
+            times[name], numbers[name] = int(found[0]), found[1]
+    return numbers, times
+
+
 def _monotonic() -> float:
     import time
 
@@ -322,5 +358,5 @@ def _shelf(queue: str, messages: list[str], leases: list[str], later: list[str])
         rank, _, number = split(name)
         return rank, number
 
-    waits = {name: int(until) / 1000 for name, _, until in (one.partition("~") for one in later)}
+    waits = {one[0]: one[1] / 1000 for one in (marked(name, "~") for name in later) if one}
     return Shelf(queue, sorted(messages, key=turn), set(leases), waits)

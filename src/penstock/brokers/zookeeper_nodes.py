@@ -24,7 +24,8 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from penstock.engines.processes import Process
-from penstock.message import DeadLetter, Lease, Message, PackedHeaders
+from penstock.errors import BrokerError
+from penstock.message import DeadLetter, Lease, Message, PackedHeaders, new_id
 
 __all__ = [
     "ROOT",
@@ -33,11 +34,15 @@ __all__ = [
     "Key",
     "Letter",
     "Place",
+    "Unreadable",
     "Worker",
+    "as_letter",
     "decode",
     "encode",
+    "marked",
     "named",
     "prefix_of",
+    "read_or_none",
     "split",
     "unnamed",
 ]
@@ -48,9 +53,30 @@ _HIGHEST = 9
 encode = msgspec.msgpack.Encoder().encode
 
 
+class Unreadable(BrokerError):
+    """A node does not hold what its place says: somebody else wrote it."""
+
+
 def decode(data: bytes, kind: type[Any]) -> Any:
-    """What a node's data says."""
-    return msgspec.msgpack.decode(data, type=kind)
+    """What a node's data says; raises Unreadable."""
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"{kind.__name__}: {error}") from error
+
+
+def read_or_none(data: bytes, kind: type[Any]) -> Any:
+    """What a node's data says; None where somebody else wrote it."""
+    try:
+        return decode(data, kind)
+    except Unreadable:
+        return None
+
+
+def marked(name: str, mark: str) -> tuple[str, int] | None:
+    """A name of ours that ends with a mark and a number; None for one that somebody else gave."""
+    text, _, number = name.rpartition(mark)
+    return (text, int(number)) if number.isascii() and number.isdecimal() else None
 
 
 def named(text: str) -> str:
@@ -100,9 +126,15 @@ def prefix_of(message: Message) -> str:
 
 
 def split(name: str) -> tuple[int, float, int]:
-    """Rank, wall time from which it may run, number."""
-    rank, ready, number = name.split("-", 2)
-    return int(rank), int(ready) / 1000, int(number)
+    """Rank, wall time from which it may run, number.
+
+    A name that somebody else gave is first in its turn: whoever claims it sees what it holds.
+    """
+    try:
+        rank, ready, number = map(int, name.split("-", 2))
+    except ValueError:
+        return 0, 0.0, 0
+    return rank, ready / 1000, number
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -187,6 +219,12 @@ class Letter(msgspec.Struct, frozen=True):
     def letter(self) -> DeadLetter:
         """As people are shown it."""
         return DeadLetter(self.held.message(self.queue), self.reason, self.attempts, self.dead_at)
+
+
+def as_letter(data: bytes, *, queue: str, name: str, reason: str, now: float) -> Letter:
+    """A node that cannot be read, as a dead letter: its data is the body, for whoever wrote it."""
+    held = Held(name, new_id(), b"{}", data, 0, 0.0, None, {}, now)
+    return Letter(queue, held, reason, 0, now)
 
 
 class Worker(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ session: a process that dies is forgotten after the session's time-out, one that
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -74,6 +75,8 @@ class Session:
             from kazoo.client import KazooClient
             from kazoo.retry import KazooRetry
             from kazoo.security import make_digest_acl
+
+            from penstock.engines.zookeeper_patience import PatientHandler
         except ImportError as error:
             raise ConfigError(
                 f"{self.url.scheme}:// needs kazoo: pip install 'penstock[zookeeper]'"
@@ -86,12 +89,15 @@ class Session:
         if self.url.options.get("use_ssl", "") not in {"", "0", "false"}:
             names = ("ca", "certfile", "keyfile")
             options |= {name: self.url.options.get(name) for name in names} | {"use_ssl": True}
+        handler = PatientHandler()
         client = KazooClient(
             hosts=self.hosts,
             timeout=self.timeout,
+            handler=handler,
             connection_retry=KazooRetry(max_tries=-1, delay=0.05, backoff=2, max_delay=0.5),
             **options,
         )
+        handler.is_connected = lambda: client.connected
         try:
             client.start(_CONNECT_TIMEOUT)
         except Exception as error:
@@ -272,10 +278,27 @@ class Session:
             return
         if self.bells.has(path):
             # Asked before the ring, so the server watches again before whoever hears it looks.
-            client.get_children_async(path, watch=self._rung)
+            self._watch(client, path)
         else:
             with self._lock:
                 self._armed.discard(path)
+        self.bells.ring([path])
+
+    def _watch(self, client: Any, path: str) -> None:
+        """Be told of the next change; nobody waits for the reply."""
+        from kazoo.exceptions import NoNodeError
+
+        def replied(reply: Any) -> None:
+            if isinstance(reply.exception, NoNodeError):  # somebody removed it
+                client.handler.spawn(self._have_again, client, path)
+
+        client.get_children_async(path, watch=self._rung).rawlink(replied)
+
+    def _have_again(self, client: Any, path: str) -> None:
+        """Make a node anew that is listened to: without it nobody would be told any more."""
+        with contextlib.suppress(Exception):  # the connection is lost: then all are looked at anew
+            client.ensure_path(path)
+            self._watch(client, path)
         self.bells.ring([path])
 
     def _on_state(self, state: str) -> None:
@@ -288,7 +311,7 @@ class Session:
         with self._lock:
             paths = list(self._armed)
         for path in paths:
-            client.get_children_async(path, watch=self._rung)
+            self._watch(client, path)
         self.bells.ring(paths)
 
     def __repr__(self) -> str:

@@ -298,6 +298,51 @@ def test_how_fast_a_server_is_used_again():
     assert told.broken(server_back_p99=0.2) == {"too slow": 1}
 
 
+def served_after(*between, at=350):
+    told = Told().sent().during(10, 100, "server")
+    for tell in between:
+        tell(told)
+    return judge(told.ran(at, at + 1).got(at + 2, f"101-{at}").events).times.get("server")
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        lambda told: told.during(150, 250, "server"),
+        lambda told: told.during(150, 250, "cut"),
+        lambda told: told.during(150, 160, "cut").during(170, 250, "server"),
+    ],
+)
+def test_the_clock_of_a_server_begins_anew_when_it_goes_once_more(again):
+    assert served_after(again) == [pytest.approx(0.1)]
+
+
+def test_a_line_that_is_cut_during_the_first_start_does_not_shorten_it():
+    assert served_after(lambda told: told.during(340, 360, "cut")) == [pytest.approx(0.25)]
+
+
+def test_a_cut_alone_says_nothing_of_a_server():
+    told = Told().sent().during(10, 100, "cut").ran(350, 351).got(352, "101-350")
+    assert "server" not in judge(told.events).times
+
+
+def test_where_every_worker_was_struck_a_server_that_is_back_is_not_measured():
+    def stop(told):
+        told.during(20, 200, "stop", OTHER_SUPERVISOR)
+
+    for kill in (
+        lambda told: told.killed(5, SUPERVISOR, kind="worker"),
+        lambda told: told.killed(150, ZYGOTE, kind="zygote"),
+        lambda told: told.killed(120, SUPERVISOR, kind="term"),
+    ):
+        assert served_after(kill) == [pytest.approx(0.25)]  # the other was there
+        assert served_after(kill, stop) is None
+    # An executor comes back in no time, and who was stopped before is there again.
+    early = lambda told: told.during(2, 5, "stop", OTHER_SUPERVISOR)  # noqa: E731
+    assert served_after(lambda told: told.killed(120, EXECUTOR), stop) == [pytest.approx(0.25)]
+    assert served_after(lambda told: told.killed(5, SUPERVISOR), early) == [pytest.approx(0.25)]
+
+
 # --- the file --------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from penstock.testing.history.checks import CHECKS, Violation, pairs, slots
 from penstock.testing.history.record import Event
 from penstock.testing.history.rules import Rules
-from penstock.testing.history.story import SECOND, Story
+from penstock.testing.history.story import SECOND, Fault, Story
 
 __all__ = ["Report", "judge", "percentile"]
 
@@ -123,12 +123,27 @@ def _time(report: Report, story: Story, rules: Rules) -> None:
         kind = {"executor": _EXECUTOR, "worker": _WORKER, "supervisor": _WORKER}.get(cause.kind)
         if kind is not None and not story.disturbed(run.pid, cause.begin, again.start, but=cause):
             times.setdefault(kind, []).append((again.start - cause.begin) / SECOND)
-    starts = story.starts()
-    for fault in story.faults:
-        place = bisect_right(starts, fault.end)
-        if fault.kind == "server" and place < len(starts):
-            times.setdefault(_SERVER, []).append((starts[place] - fault.end) / SECOND)
+    if back := list(_server_back(story)):
+        times[_SERVER] = back
     times[_SLOT] = list(slots(story))
+
+
+def _server_back(story: Story) -> Iterator[float]:
+    """How long nothing began although the server was in reach and a worker was there all the time.
+
+    Where every worker was struck as well, that says how long a new one takes to come up. A line
+    that is cut, or a server that dies once more, before anybody has begun starts the clock anew.
+    """
+    starts = story.starts()
+    chains: dict[int, list[Fault]] = {}  # faults of the broker, by the first start after them
+    for fault in story.cuts():
+        place = bisect_right(starts, fault.end)
+        if place < len(starts):
+            chains.setdefault(starts[place], []).append(fault)
+    for start, chain in chains.items():
+        servers = [fault.begin for fault in chain if fault.kind == "server"]
+        if servers and story.served(min(servers), start):
+            yield (start - max(fault.end for fault in chain)) / SECOND
 
 
 def _too_slow(report: Report, rules: Rules) -> Iterator[Violation]:

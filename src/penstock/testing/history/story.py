@@ -206,6 +206,17 @@ class Story:
         others = (f for f in self.faults if f is not but and f.begin < end and f.end >= begin)
         return any(f.is_cut or f.kind == "stop" or family & f.pids for f in others)
 
+    def served(self, begin: int, end: int) -> bool:
+        """A worker was up all the time: not killed, not told to end, and not stopped meanwhile."""
+        struck = {
+            pid
+            for fault in self.faults
+            if fault.begin <= end and (fault.kind != "stop" or fault.end >= begin)
+            for pid in fault.pids
+        }
+        up = ((one["zygote"], one["supervisor"]) for one in self.ups if one["at"] <= begin)
+        return any(struck.isdisjoint(bosses) for bosses in up)
+
     def cuts(self) -> Iterator[Fault]:
         """The times when the broker was out of reach."""
         return (fault for fault in self.faults if fault.is_cut)
