@@ -39,8 +39,9 @@ class Exchange(msgspec.Struct, frozen=True):
     reply. ``durable`` asks for the engine's full durability before the reply: not needed for what
     a crash of the machine voids anyway, such as leases. With ``seen_early`` others may see it, and
     hear its bells, before it is durable: right where nothing that they do with it can be durable
-    unless it is, too. ``rings`` names the bells to ring once it has happened and something came of
-    it.
+    unless it is, too. ``lone`` says of one that does not write that it is a single command, which
+    sees one state without a transaction around it. ``rings`` names the bells to ring once it has
+    happened and something came of it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Exchange(msgspec.Struct, frozen=True):
     writes: bool = True
     durable: bool = True
     seen_early: bool = False
+    lone: bool = False
     rings: tuple[str, ...] = ()
 
 

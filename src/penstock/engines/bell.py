@@ -45,9 +45,8 @@ class _Pipe:
         return rang
 
     def clear(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # drained
-            while os.read(self._fd, 65536):
-                pass
+        with contextlib.suppress(BlockingIOError):  # there was none
+            os.read(self._fd, 65536)  # of rings alike the kernel keeps but one
 
     def close(self) -> None:
         if self._fd >= 0:

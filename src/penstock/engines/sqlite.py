@@ -253,6 +253,8 @@ class SqliteFile:
     def _look(self, exchange: Exchange) -> Any:
         connection = self._open_reader()
         try:
+            if exchange.lone:
+                return exchange.run(connection)
             connection.execute("BEGIN")  # one state of the file for all its statements
             try:
                 return exchange.run(connection)

@@ -55,11 +55,14 @@ class SqliteStore(ToldStore):
         def get(connection: apsw.Connection) -> list[Record | None]:
             return get_records(connection, ids, self._clock.wall())
 
-        found = yield Exchange("get", get, writes=False)
+        found = yield Exchange("get", get, writes=False, lone=len(ids) == 1)
         return found  # type: ignore[no-any-return]
 
     def _bells(self, ids: Sequence[str]) -> tuple[str, ...]:
         return (_DONE,)  # one bell for all: who hears it looks
+
+    def _hears(self) -> bool:
+        return True
 
     def _forget(self, ids: Sequence[str]) -> Plan[None]:
         def forget(connection: apsw.Connection) -> None:

@@ -42,6 +42,8 @@ class Neighbours:
 
     def died(self, ready: set[int]) -> bool:
         """True when one of them died; it is not watched any more."""
+        if not self._descriptors:
+            return False
         dead = [pid for pid, descriptor in self._descriptors.items() if descriptor in ready]
         for pid in dead:
             self._forget(pid)

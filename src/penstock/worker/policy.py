@@ -41,22 +41,24 @@ class Pace:
 
 def room(crew: Crew, pace: Pace, now: float) -> int:
     """How many more messages this worker should hold now (monotonic)."""
-    takers = [slot for slot in crew.slots.values() if slot.takes_tasks]
-    free = sum(slot.most(_wish(slot, pace, now)) - len(slot.held) for slot in takers)
-    # Where executors on their way out have successors already, all of them together still run no
-    # more at once than the worker should.
-    at_once = sum(_wish(slot, pace, now) - len(slot.held) for slot in takers) - _beside(crew)
+    ahead = pace.ahead()
+    free = at_once = 0
+    for slot in crew.slots.values():
+        held = len(slot.held)
+        if slot.takes_tasks:
+            wish = _wish(slot, ahead, now)
+            free += slot.most(wish) - held
+            at_once += wish - held
+        elif slot.phase is Phase.LEAVING and slot.capacity > 1:
+            # Where executors on their way out have successors already, all of them together still
+            # run no more at once than the worker should.
+            at_once -= held
     return max(0, min(free, at_once) - len(crew.waiting))
 
 
-def _beside(crew: Crew) -> int:
-    slots = crew.slots.values()
-    return sum(len(s.held) for s in slots if s.phase is Phase.LEAVING and s.capacity > 1)
-
-
-def _wish(slot: Slot, pace: Pace, now: float) -> int:
+def _wish(slot: Slot, ahead: int, now: float) -> int:
     """How much an executor may hold: nothing behind a task that turned out to be long."""
-    return slot.capacity + (0 if _silent(slot, now) else pace.ahead())
+    return slot.capacity + (0 if _silent(slot, now) else ahead)
 
 
 def _silent(slot: Slot, now: float) -> bool:
@@ -77,7 +79,8 @@ def assignments(crew: Crew, pace: Pace, now: float) -> Iterator[tuple[Work, Slot
 
 
 def _least_loaded(slots: Iterable[Slot], pace: Pace, now: float) -> Slot | None:
-    free = [s for s in slots if s.takes_tasks and len(s.held) < s.most(_wish(s, pace, now))]
+    ahead = pace.ahead()
+    free = [s for s in slots if s.takes_tasks and len(s.held) < s.most(_wish(s, ahead, now))]
     return min(free, key=lambda slot: len(slot.held) / slot.capacity) if free else None
 
 

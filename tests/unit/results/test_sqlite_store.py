@@ -9,9 +9,7 @@ import pytest
 from penstock.brokers.sqlite import SqliteBroker
 from penstock.clock import ManualClock
 from penstock.engines.sqlite import SqliteFile
-from penstock.errors import Uncertain
 from penstock.message import Done, Message, Record
-from penstock.plan import Listen
 from penstock.results.sqlite import SqliteStore
 
 PUTTER = """
@@ -117,14 +115,3 @@ def test_many_arrivals_make_one_last(store):
     told = [store.arrive("group", f"{n}", 300) for n in range(300)]
     assert told == [False] * 299 + [True]
     assert not store.arrive("group", "299", 300)
-
-
-def test_a_first_look_whose_line_broke_is_repeated(store):
-    plan = store._wait(["a"], 5.0)
-    assert next(plan).name == "get"
-    assert isinstance(plan.throw(Uncertain("the line broke")), Listen)
-    plan.close()
-    at_once = store._wait(["a"], 0)
-    next(at_once)
-    with pytest.raises(Uncertain):
-        at_once.throw(Uncertain("the line broke"))
