@@ -7,7 +7,7 @@ from mutants import MUTANTS, storm
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_place_of_each_fault_is_still_there(mutant):
-    assert mutant.text()
+    assert mutant.texts()
 
 
 def test_there_are_enough():

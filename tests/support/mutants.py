@@ -40,16 +40,20 @@ class Mutant:
     workers: int = 2
     patience: float = 5.0  # seconds before a task counts as lost
     environment: dict = dataclasses.field(default_factory=dict)
+    also: tuple = ()  # (file, old, new): what would make up for the fault
 
-    def text(self):
-        """The file with the fault in it; raises ValueError where that place is gone."""
-        text = (SOURCE / "penstock" / self.file).read_text()
-        if text.count(self.old) != 1:
-            raise ValueError(
-                f"mutant {self.name!r} changes a place that is {text.count(self.old)} times in "
-                f"{self.file}: adapt it in tests/support/mutants.py to how the code reads now"
-            )
-        return text.replace(self.old, self.new)
+    def texts(self):
+        """The files with the fault in them; raises ValueError where that place is gone."""
+        found = {}
+        for file, old, new in ((self.file, self.old, self.new), *self.also):
+            text = found.get(file) or (SOURCE / "penstock" / file).read_text()
+            if text.count(old) != 1:
+                raise ValueError(
+                    f"mutant {self.name!r} changes a place that is {text.count(old)} times in "
+                    f"{file}: adapt it in tests/support/mutants.py to how the code reads now"
+                )
+            found[file] = text.replace(old, new)
+        return found
 
 
 MUTANTS = (
@@ -84,6 +88,13 @@ MUTANTS = (
         broker="redis",
         faults={"server": 2},
         tasks=1500,
+        also=(
+            (
+                "worker/custody.py",
+                "self._again_at = min(self._again_at, self._clock.monotonic() + _FIRST_PAUSE)",
+                "self._again_at = self._again_at",  # or hearing from the broker would heal it
+            ),
+        ),
     ),
     Mutant(
         "what was settled in vain is forgotten",
@@ -119,6 +130,13 @@ MUTANTS = (
         tasks=40,
         patience=20.0,
         environment={"STORM_LONG": "1.5"},
+        also=(
+            (
+                "worker/supervisor.py",
+                "if now - self._turned_at > self.plan.lease_time / 2:",
+                "if now < 0:",  # else who was stopped asks first what it still holds
+            ),
+        ),
     ),
     Mutant(
         "no renewal",
@@ -262,11 +280,9 @@ def planted(mutant, folder):
     """A copy of the source with the fault in it."""
     source = folder / "src"
     shutil.copytree(SOURCE / "penstock", source / "penstock")
-    if mutant is not None:
-        text = mutant.text()
-        if "_kept.append" in text:
-            text += "\n_kept = []\n"
-        (source / "penstock" / mutant.file).write_text(text)
+    for file, text in mutant.texts().items() if mutant is not None else ():
+        kept = "\n_kept = []\n" if "_kept.append" in text else ""
+        (source / "penstock" / file).write_text(text + kept)
     return source
 
 

@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
 @contextmanager
 def noted(step: str, order: int, *, task: str, parent: str | None, attempt: int) -> Iterator[None]:
     """Write down when the block starts and, if it gets so far, when it ends."""
-    descriptor = os.open(JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
     def note(edge: Edge) -> None:
         now = time.monotonic_ns()

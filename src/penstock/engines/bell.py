@@ -8,20 +8,25 @@ without polling. Where inotify is missing or used up, one thread watches for com
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
+import stat
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from penstock.errors import ConfigError
 from penstock.plan import Listener
+from penstock.queues.places import check_private
 
 __all__ = ["Bells"]
 
 _IN_ACCESS = 0x1
 _SPARE = 8  # listeners kept for the next wait: making one costs 70 us, and a user has only 128
 _POLL = 0.005
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class _Pipe:
@@ -128,13 +133,42 @@ class Bells:
     def _file(self, name: str) -> int:
         with self._lock:
             if name not in self._files:
-                self._folder.mkdir(mode=0o700, exist_ok=True)
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-                fd = os.open(self._folder / name, flags, 0o600)
-                if not os.fstat(fd).st_size:
-                    os.pwrite(fd, b"!", 0)  # the byte that a ring reads
-                self._files[name] = fd
+                self._files[name] = _made(self._folder, name)
             return self._files[name]
+
+
+def _made(folder: Path, name: str) -> int:
+    """A bell's file, open. The folder may lie where others write: nothing there is followed."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    try:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError as error:
+        raise ConfigError(f"{folder} must be a folder of this user's: remove what is there") from (
+            error
+        )
+    try:
+        if os.geteuid():  # the administrator may look into anybody's file
+            check_private(os.fstat(place), str(folder))
+        return _opened(place, name, f"{folder}/{name}")
+    finally:
+        os.close(place)
+
+
+def _opened(place: int, name: str, path: str) -> int:
+    try:
+        fd = os.open(name, _OPEN, 0o600, dir_fd=place)
+    except OSError as error:
+        if error.errno not in {errno.ELOOP, errno.EISDIR}:
+            raise
+        raise ConfigError(f"{path} is no bell: {error.strerror}; remove it") from error
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(fd)
+        raise ConfigError(f"{path} is no bell, for it is no ordinary file: remove it")
+    if not found.st_size:
+        os.pwrite(fd, b"!", 0)  # the byte that a ring reads
+    return fd
 
 
 class _Poller:

@@ -70,7 +70,7 @@ class Probe:
 
     def open(self) -> None:
         """Begin to answer; raises ConfigError where the folder is not private, or OSError."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(self._folder)
         _check(self._folder)
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with _address(self._path) as address:
@@ -115,6 +115,14 @@ def ask_all(place: Path | None = None) -> list[Health]:
     except FileNotFoundError:
         return []
     return [health for path in sorted(where.glob("*.sock")) if (health := _ask(path)) is not None]
+
+
+def _make(place: Path) -> None:
+    """With all that lies above it, for this user alone: who may write there may replace it."""
+    if not place.parent.exists():
+        _make(place.parent)
+    with contextlib.suppress(FileExistsError):
+        place.mkdir(mode=0o700)
 
 
 def _check(place: Path) -> None:
