@@ -184,7 +184,7 @@ class Storm:
         if living and self.fleet.kill("client", (client := self.dice.choice(living)).pid):
             client.wait()
             number = len(self.fleet.clients)
-            share = self.plan.tasks // self.plan.clients // 2
+            share = self.plan.tasks // self.plan.clients
             self.fleet.start_client(f"c{number}", share, self.plan.seed + number)
 
     def kill_server(self):
