@@ -132,9 +132,9 @@ MUTANTS = (
         environment={"STORM_LONG": "1.5"},
         also=(
             (
-                "worker/supervisor.py",
-                "if now - self._turned_at > self.plan.lease_time / 2:",
-                "if now < 0:",  # else who was stopped asks first what it still holds
+                "brokers/sql/sqlite/lease.sql",
+                "WHERE key = ?2 AND attempt = ?3 AND state = 2;\n",
+                "WHERE key = ?2 AND ?3 = ?3 AND state = 2;\n",  # or it learns as it renews
             ),
         ),
     ),
@@ -292,6 +292,8 @@ def storm(mutant, *, plant=True):
     environment = dict(mutant.environment)
     if mutant.kind:
         environment["STORM_KIND"] = mutant.kind
+    if mutant.kind == "long":
+        environment.setdefault("STORM_AHEAD", "8")  # what is sent must all be run
     try:
         source = planted(mutant if plant else None, folder)
         place = folder / "storm"

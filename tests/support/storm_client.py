@@ -19,7 +19,7 @@ from pathlib import Path
 
 from penstock.testing.history import Recorder, read
 
-AHEAD = 400  # tasks sent and not yet read
+AHEAD = int(os.environ.get("STORM_AHEAD", "400"))  # tasks sent and not yet read
 GIVE_UP = float(os.environ.get("STORM_PATIENCE", "60"))  # seconds to wait for one result
 ENOUGH = 1  # results that did not come in time
 LONG = float(os.environ.get("STORM_LONG", "1"))  # seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.message import Again, new_id
+from penstock.message import Again, Done, new_id
 from penstock.testing.conformance.stage import BrokerStage, ids, needs
 
 __all__ = ["DelayCases"]
@@ -30,6 +30,17 @@ class DelayCases(BrokerStage):
         self.pass_time(3 * self.tick)
         lease = self.lease_one(self.two)
         assert (lease.message.id, lease.attempt) == ("later", 1)
+
+    @needs("delays")
+    def test_waiting_for_longer_than_a_lease_is_no_lease(self) -> None:
+        self.one.publish(self.message("first"))
+        self.one.settle(Done(self.lease_one(ttl=3 * self.tick)))
+        self.one.publish(self.message("later", ready_at=self._in(10)))
+        for _ in range(3):
+            self.pass_time(4 * self.tick)
+            self.one.broker.tend()
+        lease = self.lease_one(self.two)
+        assert (lease.message.id, lease.attempt, lease.deaths) == ("later", 1, 0)
 
     @needs("delays")
     def test_each_at_its_own_time(self) -> None:
