@@ -93,7 +93,8 @@ simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make
 .PHONY: faults
 faults: $(VENV)/.test $(VENV)/.servers ## every crash point, queues under 1,000 SIGKILLs, a storm over each broker
 	@CRASH_POINTS=all FAULTS=full $(BIN)/pytest tests/faults tests/safety tests/redis/test_redis_cuts.py \
-		tests/redis/test_redis_trouble.py tests/rabbitmq/test_rabbit_trouble.py $(PYTEST)
+		tests/redis/test_redis_trouble.py tests/rabbitmq/test_rabbit_trouble.py \
+		tests/stores $(PYTEST)
 	@$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)
 	@$(BIN)/python tests/support/queue_storm.py --kills 1000
 	@$(BIN)/python tests/support/storms.py

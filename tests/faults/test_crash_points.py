@@ -7,7 +7,8 @@ import pytest
 from crash_scene import Scene, points_of
 
 ALL = os.environ.get("CRASH_POINTS") == "all"
-SHARES = {"sqlite": 10, "redis": 12, "postgres": 20, "rabbitmq": 40}  # one in so many
+# One in so many.
+SHARES = {"sqlite": 10, "redis": 12, "postgres": 20, "rabbitmq": 40, "zookeeper": 40}
 
 
 def cases():

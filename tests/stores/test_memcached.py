@@ -293,3 +293,19 @@ def test_a_worker_stores_its_results_there(bench, memcached_url):
     with pytest.raises(EncodeError, match="memcached's limit"):
         tasks.large.delay().get(timeout=20)
     assert worker.stop() == 0
+
+
+def test_a_worker_keeps_its_results_until_the_server_is_back(bench):
+    with MemcachedServer() as server:
+        tasks = bench.tasks(f"app.conf.result_backend = {server.url()!r}")
+        worker = bench.worker("-c", "2")
+        assert tasks.add.delay(1, 1).get(timeout=20) == 2
+        server.kill()
+        during = [tasks.add.delay(n, n) for n in range(5)]
+        worker.line("trying again: .*memcached")
+        server.start()
+        for number, result in enumerate(during):
+            wait_for(result.ready, what=f"result {number}")
+            assert result.result == 2 * number
+        assert tasks.add.delay(2, 3).get(timeout=20) == 5
+        assert worker.stop() == 0

@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import json
+import os
 import sys
 import threading
 import time
@@ -261,6 +262,36 @@ def test_a_full_disk_refuses_until_there_is_room(record, small_disk):
             assert store.put([record()]) == []
 
 
+@pytest.mark.skipif(
+    os.environ.get("FAULTS") != "full", reason="takes long: FAULTS=full, as in make faults"
+)
+def test_a_store_of_mariadb_that_cannot_grow_refuses_until_there_is_room(record):
+    """What it says of a full disk, too, unless it ends of it."""
+    with MariadbServer() as server, opened(server.url()) as store:
+        kept = record()
+        store.put([kept])
+        server.have_no_room()
+        with pytest.raises(Unavailable, match="its disk, or the table, is full"):
+            put_for_ever(store, record)
+        assert store.get([kept.id])[0].state == "SUCCESS"
+        server.make_room()
+        assert store.put([record()]) == []
+
+
+def test_a_server_that_only_reads_refuses_and_is_read(mariadb_server, mariadb_url, record):
+    with opened(mariadb_url) as store:
+        kept = record()
+        store.put([kept])
+        mariadb_server.only_read()
+        try:
+            with pytest.raises(Unavailable, match="read-only: name the primary"):
+                store.put([record()])
+            assert store.get([kept.id])[0].state == "SUCCESS"
+        finally:
+            mariadb_server.only_read(False)
+        assert store.put([record()]) == []
+
+
 def test_a_database_that_is_not_there(mariadb_server, mariadb_url, postgres_server, record):
     assert "make the database" in refusal(mariadb_server.url("none"), ConfigError, record)
     postgres_server.ensure()
@@ -379,6 +410,21 @@ def test_a_worker_does_not_start_with_a_store_that_it_may_not_use(bench, mariadb
     worker = bench.worker(ready=False)
     worker.line("check the URL's user name and password")
     assert worker.end() == 2
+
+
+def test_a_worker_keeps_its_results_until_the_server_takes_them(bench, mariadb_server, mariadb_url):
+    tasks = bench.tasks(f"app.conf.result_backend = {mariadb_url!r}")
+    worker = bench.worker("-c", "2")
+    assert tasks.add.delay(1, 1).get(timeout=20) == 2
+    mariadb_server.only_read()
+    try:
+        results = tasks.add.send_many([(n, n) for n in range(5)])
+        worker.line("read-only: name the primary")
+        assert not any(result.ready() for result in results)
+    finally:
+        mariadb_server.only_read(False)
+    assert [result.get(timeout=20) for result in results] == [2 * n for n in range(5)]
+    assert worker.stop() == 0
 
 
 def test_a_worker_waits_for_its_store(bench, mariadb_server, mariadb_url):

@@ -1,5 +1,6 @@
 """A MariaDB server that tests start, kill and restart; see :mod:`servers`."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ class MariadbServer(Server):
 
     def __init__(self, *, tls=False):
         self.tls = tls
+        self._room = ()
         super().__init__()
 
     def start(self):
@@ -56,6 +58,7 @@ class MariadbServer(Server):
             f"--socket={self.folder}/socket", f"--port={self.port}", "--bind-address=127.0.0.1",
             "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--skip-log-bin",
             "--skip-name-resolve", *self._user, *self._with_tls(),
+            *self._room,
         ]  # fmt: skip
 
     def _with_tls(self):
@@ -94,6 +97,31 @@ class MariadbServer(Server):
         self.sql(f"CREATE OR REPLACE USER {user}@'%' IDENTIFIED BY '{password}'")
         for grant in grants:
             self.sql(f"GRANT {grant} TO {user}@'%'")
+
+    # --- what stops its writes ---------------------------------------------------------------
+
+    def have_no_room(self):
+        """Restart with a store that does not grow, and write until it is full."""
+        from pymysql.err import OperationalError
+
+        self._room = ("--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:12M")
+        self.restart()
+        self.sql("CREATE TABLE filler (data LONGBLOB)", database=self.DATABASE)
+        for size in (200_000, 10_000, 1_000):
+            with contextlib.suppress(OperationalError):
+                while True:
+                    self.sql(
+                        f"INSERT INTO filler VALUES (repeat('x', {size}))", database=self.DATABASE
+                    )
+
+    def make_room(self):
+        """Restart with one that grows."""
+        self._room = ()
+        self.restart()
+
+    def only_read(self, wish=True):
+        """As a replica does."""
+        self.sql(f"SET GLOBAL read_only = {int(wish)}")
 
     def empty(self):
         """Drop all tables of the database."""

@@ -24,6 +24,7 @@ from penstock.brokers.zookeeper_nodes import (
     queue_path,
 )
 from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.crashpoints import reach
 from penstock.engines.processes import hold_as
 from penstock.engines.zookeeper import Session
 from penstock.errors import EncodeError, Unavailable, Uncertain
@@ -104,9 +105,11 @@ class ZooKeeperBroker(ZooKeeperEndings, ZooKeeperAwaiting):
     def publish(self, messages: Sequence[Message]) -> None:
         changes = [(message, self._fitting(message)) for message in messages]
         stored: list[str] = []
+        reach("publish.asked")
         for part in _batches(changes, self.session.largest):
             self._store(part, stored)
             stored += [message.id for message, _ in part]
+        reach("publish.done")
 
     @property
     def _largest(self) -> int:

@@ -20,6 +20,7 @@ from penstock.brokers.zookeeper_nodes import (
     named,
     read_or_none,
 )
+from penstock.crashpoints import reach
 from penstock.engines.processes import Process
 from penstock.message import Again, Dead, Lease, Message, Settlement
 
@@ -61,6 +62,7 @@ class ZooKeeperEndings(ZooKeeperClaims):
             for lease, place in zip(leases, self._places(leases), strict=True)
             if place is not None and place[1].settled < 0
         ]
+        reach("extend.asked")
         outcomes = self.session.change(
             [
                 [("check", place.message, lease.fence), ("set_data", place.lease, data)]
@@ -72,6 +74,7 @@ class ZooKeeperEndings(ZooKeeperClaims):
             for (lease, place), wrong in zip(there, outcomes, strict=True)
             if wrong is None or self._lease_anew(lease, place, data)
         ]
+        reach("extend.done")
         return [replace(lease, until=until) for lease in kept]
 
     def _lease_anew(self, lease: Lease, place: Place, data: bytes) -> bool:
