@@ -1,5 +1,8 @@
 """Where a server is, who may use it, and what it says when it may not be used."""
 
+import subprocess
+import sys
+
 import pytest
 
 from penstock.brokers.redis import RedisBroker
@@ -127,6 +130,33 @@ def test_a_server_that_throws_keys_away():
         broker = open_broker(server.url() + "?allow_eviction=1")
         broker.enrol("one", {})
         broker.close()
+
+
+WRONG = {  # what the server is like, how its URL is spoilt -> what the worker says
+    "a wrong password": ({}, lambda url: url.replace("sesame", "wrong"), "password is wrong"),
+    "no such database": ({}, lambda url: url.replace("/0", "/99"), "no such database"),
+    "it throws keys away": ({"maxmemory-policy": "allkeys-lru"}, lambda url: url, "noeviction"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_worker_does_not_start_where_it_could_not_serve(tmp_path, what):
+    settings, spoil, words = WRONG[what]
+    (tmp_path / "tasks.py").write_text("from penstock import App\napp = App('tasks')\n")
+    with RedisServer(settings=settings) as server:
+        command = [sys.executable, "-m", "penstock", "-A", "tasks", "worker"]
+        done = subprocess.run(
+            [*command, "-b", spoil(server.url())],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "sesame" not in done.stdout + done.stderr
 
 
 def test_a_server_that_does_not_tell(redis_server, redis_url):

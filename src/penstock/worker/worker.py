@@ -359,12 +359,14 @@ class _Desk:
 
 def _wait_for(what: str, ask: Callable[[], object], stop: StopSignals) -> bool:
     """Wait until something can be asked, with jitter; False when told to stop meanwhile."""
-    pause = _FIRST_PAUSE
+    pause, told = _FIRST_PAUSE, ""
     while True:
         try:
             ask()
         except (Unavailable, Uncertain) as error:
-            LOG.error("The %s is not there yet, waiting for it: %s", what, error)
+            if str(error) != told:  # once each: it may be away for hours
+                told = str(error)
+                LOG.error("The %s is not there yet, waiting for it: %s", what, error)
         else:
             return True
         select.select([stop], [], [], random.uniform(pause / 2, pause))
