@@ -10,7 +10,7 @@ URL = os.environ.get("REDIS_URL", "")
 app = Celery(
     "bench",
     broker=os.environ.get("BROKER_URL") or URL + "/1",
-    backend=URL + "/2" if os.environ.get("RESULTS") else None,
+    backend=os.environ.get("BACKEND_URL") or (URL + "/2" if os.environ.get("RESULTS") else None),
 )
 app.conf.update(
     worker_prefetch_multiplier=64,

@@ -211,16 +211,20 @@ class Place:
 
 
 @contextlib.contextmanager
-def placed(name, port, *, results=True, broker=""):
-    """A place for that system on the Redis at that port; with ``broker`` results alone go there."""
+def placed(name, port, *, results=True, broker="", backend=""):
+    """A place for that system on the Redis at that port; with ``broker`` results alone go there.
+
+    With ``backend``, too, nothing does.
+    """
     system = SYSTEMS[name]
     folder = Path(tempfile.mkdtemp(prefix="bench-")).resolve()
     url = f"redis://127.0.0.1:{port}"
     environment = os.environ | dict(system.settings)
     environment |= {"MARKS": str(folder), "PYTHONPATH": str(HERE), "REDIS_URL": url}
     environment |= {"RESULTS": "1" if results else ""}
-    environment |= {"BROKER_URL": broker}
-    environment |= {"APP": json.dumps({"broker": broker or url + "/0", "backend": url + "/0"})}
+    environment |= {"BROKER_URL": broker, "BACKEND_URL": backend}
+    app = {"broker": broker or url + "/0", "backend": backend or url + "/0"}
+    environment |= {"APP": json.dumps(app)}
     try:
         yield Place(system, folder, environment)
     finally:

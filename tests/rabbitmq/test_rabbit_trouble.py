@@ -22,7 +22,7 @@ long = pytest.mark.skipif(
     os.environ.get("FAULTS") != "full", reason="takes long: FAULTS=full, as in make faults"
 )
 LIMIT = 100_000  # bytes of a message
-TIMEOUT = 5.0  # seconds that the server waits for an acknowledgement
+TIMEOUT = 10.0  # seconds that the server waits for an acknowledgement
 SETTINGS = {"max_message_size": LIMIT, "consumer_timeout": int(TIMEOUT * 1000)}
 
 
@@ -152,7 +152,7 @@ def test_a_server_without_memory_holds_up_who_sends_and_nobody_else(
     monkeypatch.setenv("PENSTOCK_BROKER_URL", rabbit_url)
     tasks = bench.tasks(
         """
-        app.conf.update(publish_timeout=60.0)
+        app.conf.update(publish_timeout=3.0)
 
         @app.task
         def wait():
@@ -173,6 +173,7 @@ def test_a_server_without_memory_holds_up_who_sends_and_nobody_else(
             tasks.add.delay(1, 1)
         with pytest.raises(Unavailable, match="memory"):
             tasks.app.broker.publish([message()])
+        tasks.app.conf.update(publish_timeout=60.0)
         with ThreadPoolExecutor(1) as pool:
             later = pool.submit(tasks.add.delay, 3, 3)
             alarm(rabbit_server, on=False)

@@ -18,13 +18,13 @@ class Flaky:
         self.errors = list(errors)
         self.attempts = []
 
-    def publish(self, messages):
+    def publish_in(self, messages, seconds):
         self.attempts.append(messages)
         if self.errors:
             raise self.errors.pop(0)
 
-    async def apublish(self, messages):
-        self.publish(messages)
+    async def apublish_in(self, messages, seconds):
+        self.publish_in(messages, seconds)
 
 
 def send(broker, timeout=5.0):

@@ -16,12 +16,15 @@ from typing import Any, ClassVar
 
 from msgspec.structs import replace
 
+from penstock import telemetry
 from penstock.brokers.amqp_claims import take
+from penstock.brokers.amqp_delays import Delays
 from penstock.brokers.amqp_holdings import Held, Holdings
 from penstock.brokers.amqp_listening import AmqpListening
 from penstock.brokers.amqp_long import holding_on, needs_holding
 from penstock.brokers.amqp_moves import (
     MOVING,
+    PATIENCE,
     Move,
     Unmoved,
     acknowledging,
@@ -72,7 +75,7 @@ class AmqpBroker(AmqpListening):
     )
 
     def __init__(self, url: Url, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        engine = AmqpServer(url, lost=self._on_loss, beat=self._on_beat)
+        engine = AmqpServer(url, lost=self._on_loss, beat=self._on_beat, beat_out=self._on_beat_out)
         super().__init__(engine, clock)
         self._hold_after = number(url, "consumer_timeout", _CONSUMER_TIMEOUT) / 2
         self._holder = new_id()
@@ -109,9 +112,19 @@ class AmqpBroker(AmqpListening):
 
     # --- publishing ----------------------------------------------------------------------
 
-    def _publish(self, messages: Sequence[Message]) -> Plan[None]:
+    def _publish(self, messages: Sequence[Message], patience: float = PATIENCE) -> Plan[None]:
         now = self._clock.wall()
-        yield sending([parcel(message, now) for message in messages])
+        yield sending([parcel(message, now) for message in messages], patience)
+
+    def publish_in(self, messages: Sequence[Message], seconds: float) -> None:
+        if messages:
+            drive(self._publish(messages, seconds), self.engine)
+            telemetry.emit("broker.publish", count=len(messages))
+
+    async def apublish_in(self, messages: Sequence[Message], seconds: float) -> None:
+        if messages:
+            await adrive(self._publish(messages, seconds), self.engine)
+            telemetry.emit("broker.publish", count=len(messages))
 
     # --- claiming ------------------------------------------------------------------------
 
@@ -223,7 +236,7 @@ class AmqpBroker(AmqpListening):
     def _settle(self, settlements: Sequence[Settlement]) -> Plan[list[Settlement]]:
         lost, others, moves = yield Exchange("settle", lambda live: self._end(live, settlements))
         if moves:
-            yield sending([move.parcel for move in moves], MOVING)
+            yield sending([move.parcel for move in moves], before=MOVING)
             yield Exchange("settled", lambda live: self._moved(live, others, moves))
         return lost  # type: ignore[no-any-return]
 
@@ -323,11 +336,11 @@ class AmqpBroker(AmqpListening):
                 if held is not None and held.until > now:
                     held.until = now + ttl
                     kept.append(replace(lease, until=held.until))
-            return kept, needs_holding(holdings, self._hold_after)
+            return kept, needs_holding(holdings, self._hold_after / 4)
 
         kept, old = yield Exchange("extend", extend)
         if old:
-            lost = yield from holding_on(old, self._holder)
+            lost = yield from holding_on(old, self._holder, self._hold_after)
             kept = [lease for lease in kept if lease.fence not in lost]
         return kept  # type: ignore[no-any-return]
 
@@ -347,6 +360,13 @@ class AmqpBroker(AmqpListening):
         moves = self._run_out(live, self._clock.monotonic(), self._clock.wall())
         if moves:
             self._in_background(shifting(moves))
+
+    def _on_beat_out(self, live: Live) -> None:
+        if any(count > 0 for count in list(self._listened.values())):
+            live.kept(Delays).look_after()
+        delays = live.has(Delays)
+        if delays is not None:
+            delays.finish()
 
     def _unclaimed_by(self, age: float) -> Any:
         def unclaimed(live: Live) -> list[Move]:

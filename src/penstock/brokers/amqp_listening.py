@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from penstock.brokers.amqp_celery_delays import bind_to_delays
+from penstock.brokers.amqp_delays import Delays
 from penstock.brokers.amqp_holdings import Holdings
 from penstock.brokers.amqp_looking import AmqpLooking
 from penstock.brokers.amqp_moves import Move, returned, shifting
@@ -82,6 +83,7 @@ class AmqpListening(AmqpLooking):
 
         self.engine.execute(Exchange("listen", begin))
         self.engine.post(Out("register", lambda live: live.kept(Queues).register(*names)))
+        self.engine.post(Out("delays", lambda live: live.kept(Delays).look_after()))
         return listener
 
     def _hear(self, names: Sequence[str]) -> _Ear:

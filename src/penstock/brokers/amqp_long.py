@@ -15,16 +15,18 @@ from typing import Any
 
 from penstock.brokers.amqp_doorbell import Delivery
 from penstock.brokers.amqp_holdings import Held, Holdings
-from penstock.brokers.amqp_moves import MOVING, held_longer
+from penstock.brokers.amqp_moves import MOVING, PATIENCE, held_longer
 from penstock.brokers.amqp_publish import Outbox
 from penstock.brokers.amqp_queues import Queues
 from penstock.engines.amqp import Out
+from penstock.engines.amqp_limit import Limit
 from penstock.engines.amqp_live import Live
 from penstock.plan import Exchange, Plan
 
 __all__ = ["holding_on", "needs_holding"]
 
 _TAKEN_WITHIN = 10_000  # ms that a copy waits for its holder to take it
+_KEPT = 8  # times the age at which a message is held on: so long a queue is there unused
 
 
 def needs_holding(holdings: Holdings, age: float) -> list[Held]:
@@ -33,17 +35,26 @@ def needs_holding(holdings: Holdings, age: float) -> list[Held]:
     return [held for held in holdings.by_fence.values() if held.since <= limit]
 
 
-def holding_on(old: Sequence[Held], holder: str) -> Plan[set[int]]:
-    """Hold these by new deliveries; gives the fences of those that are lost."""
-    deadline = time.monotonic() + MOVING
+def holding_on(old: Sequence[Held], holder: str, age: float) -> Plan[set[int]]:
+    """Hold those by new deliveries that are older than ``age``; gives the fences that are lost.
+
+    What is half as old has the queue made that it will need.
+    """
+    limit = Limit(PATIENCE, before=MOVING)
+    expires = int(_KEPT * age * 1000) + 3_600_000
+    begun = time.monotonic() - age
+    older = [held for held in old if held.since <= begun]
 
     def publish(live: Live) -> str:
-        name = live.kept(Queues).ensure_held(holder, _TAKEN_WITHIN)
-        live.kept(Outbox).send([held_longer(held, holder) for held in old], deadline)
-        return name
+        name = live.kept(Queues).ensure_held(holder, _TAKEN_WITHIN, expires)
+        if name and older:
+            live.kept(Outbox).send([held_longer(held, holder) for held in older], limit)
+        return name if older else ""
 
-    name = yield Out("hold", publish)
-    lost: set[int] = yield Exchange("held", lambda live: _take(live, name, old))
+    name = yield Out("hold", publish, limit=limit)
+    if not name:
+        return set()
+    lost: set[int] = yield Exchange("held", lambda live: _take(live, name, older))
     return lost
 
 

@@ -7,24 +7,23 @@ one publication: who gets the second finds its result in the store.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
 
+from penstock.brokers.amqp_delays import rung
 from penstock.brokers.amqp_doorbell import Delivery
 from penstock.brokers.amqp_holdings import Held, Holdings
 from penstock.brokers.amqp_publish import Outbox, Parcel
 from penstock.brokers.amqp_queues import (
     DEAD_QUEUE,
-    DELAY_EXCHANGE,
     HELD_EXCHANGE,
     back_of,
-    rounded,
 )
-from penstock.brokers.amqp_wire import DELAY, HELD, Burial, Counts, read, write
+from penstock.brokers.amqp_wire import HELD, Burial, Counts, read, write
 from penstock.engines.amqp import Out
+from penstock.engines.amqp_limit import Limit
 from penstock.engines.amqp_live import Live
 from penstock.errors import PenstockError
 from penstock.message import Message
@@ -41,8 +40,8 @@ __all__ = [
     "shifting",
 ]
 
-PATIENCE = 5.0  # seconds for a server that takes no messages at present: for who publishes,
-MOVING = 1.0  # and for who holds: others wait behind it, and it can be done later
+PATIENCE = 5.0  # seconds for a server that does nothing
+MOVING = 1.0  # the same for who holds, before anything is sent: it can be done later
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -65,10 +64,8 @@ def parcel(
     target = message.queue if queue is None else queue
     if left <= 0:
         return Parcel(message.id, target, write(message, counts=counts))
-    ms = rounded(left)
     counts = replace(counts or Counts(message.key), ready=message.ready_at)
-    body = write(message, counts=counts, extra={DELAY: ms})
-    return Parcel(message.id, target, body, DELAY_EXCHANGE, ms)
+    return Parcel(message.id, target, write(message, counts=counts), delay=rung(left))
 
 
 def buried(message: Message, reason: str, attempts: int, now: float) -> Parcel:
@@ -106,14 +103,16 @@ def returned(delivery: Delivery, epoch: int, now: float) -> Move:
     return Move(epoch, delivery.tag, parcel(message, now, queue=queue, counts=counts))
 
 
-def sending(parcels: Sequence[Parcel], patience: float = PATIENCE) -> Out:
+def sending(
+    parcels: Sequence[Parcel], patience: float = PATIENCE, *, before: float | None = None
+) -> Out:
     """The exchange that stores these."""
-    deadline = time.monotonic() + patience
+    limit = Limit(patience, before=before)
 
     def run(live: Live) -> None:
-        live.kept(Outbox).send(parcels, deadline)
+        live.kept(Outbox).send(parcels, limit)
 
-    return Out("publish", run)
+    return Out("publish", run, limit=limit)
 
 
 def acknowledging(moves: Sequence[Move]) -> Exchange:
@@ -133,7 +132,7 @@ def shifting(moves: Sequence[Move]) -> Plan[None]:
     if not moves:
         return
     try:
-        yield sending([move.parcel for move in moves], MOVING)
+        yield sending([move.parcel for move in moves], before=MOVING)
     except PenstockError:
         yield Exchange("keep", lambda live: live.kept(Unmoved).keep(moves))
         raise

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from penstock.brokers.amqp_delays import Delays
 from penstock.brokers.amqp_queues import Queues
-from penstock.engines.amqp_errors import is_foreign, said
-from penstock.engines.amqp_live import REPLY_TIMEOUT, Live, Silent
+from penstock.engines.amqp_errors import Unsent, is_foreign, said
+from penstock.engines.amqp_limit import Limit
+from penstock.engines.amqp_live import Live, Silent
 from penstock.errors import BrokerError, EncodeError, PenstockError, Unavailable, Uncertain
 
 __all__ = ["Outbox", "Parcel"]
@@ -26,7 +27,7 @@ class Parcel(msgspec.Struct, frozen=True):
     queue: str  # where it ends
     message: Any
     exchange: str = ""
-    delay: int | None = None  # ms
+    delay: int | None = None  # ms that it waits before, by an exchange that is chosen at the end
 
 
 class Outbox:
@@ -35,28 +36,25 @@ class Outbox:
     def __init__(self, live: Live) -> None:
         self._live = live
         self._queues = live.kept(Queues)
+        self._delays = live.kept(Delays)
         self._channel: Any = None
         self._number = 0  # of the last message sent on the channel
         self._waiting: dict[int, int] = {}  # number -> place in the batch, in order
         self._refused: set[int] = set()  # places
         self._returned: set[str] = set()  # keys
 
-    def send(self, parcels: Sequence[Parcel], deadline: float) -> None:
+    def send(self, parcels: Sequence[Parcel], limit: Limit) -> None:
         """Return when all are stored; raises Unavailable, Uncertain, EncodeError, ConfigError.
 
-        ``deadline`` (monotonic) is for a server that takes no messages at present.
+        ``limit`` is for a server that takes no messages at present, or does not say so.
         """
-        self._live.await_unblocked(deadline - time.monotonic())
-        for parcel in parcels:
-            self._ensure(parcel)
-        self._queues.register()
-        homeless = self._send(parcels, deadline)
+        parcels = self._prepared(parcels, limit)
+        homeless = self._send(parcels, limit)
         if homeless:  # their queues were deleted since we looked
             for parcel in homeless:
                 self._queues.forget(parcel.queue)
-                self._queues.forget(f"{parcel.exchange}.{parcel.delay}")
-                self._ensure(parcel)
-            homeless = self._send(homeless, deadline)
+                self._delays.gone(parcel.exchange)
+            homeless = self._send([self._ensured(x, limit) for x in homeless], limit)
         if homeless:
             stored = _others(parcels, {parcel.id for parcel in homeless})
             text = (
@@ -65,12 +63,26 @@ class Outbox:
             )
             raise Uncertain(text, stored=stored) if stored else Unavailable(text)
 
-    def _ensure(self, parcel: Parcel) -> None:
-        self._queues.ensure(parcel.queue)
-        if parcel.delay is not None:
-            self._queues.ensure_delay(parcel.delay)
+    def _prepared(self, parcels: Sequence[Parcel], limit: Limit) -> list[Parcel]:
+        """Have all that they need; raises Unsent."""
+        try:
+            self._live.await_unblocked(limit)
+            prepared = [self._ensured(parcel, limit) for parcel in parcels]
+            self._queues.register()
+        except Exception as error:
+            if is_foreign(error):
+                raise Unsent(said(error)) from error
+            raise
+        return prepared
 
-    def _send(self, parcels: Sequence[Parcel], deadline: float) -> list[Parcel]:
+    def _ensured(self, parcel: Parcel, limit: Limit) -> Parcel:
+        """The parcel, by a way that is there."""
+        self._queues.ensure(parcel.queue)
+        if parcel.delay is None:
+            return parcel
+        return msgspec.structs.replace(parcel, exchange=self._delays.way(parcel.delay, limit))
+
+    def _send(self, parcels: Sequence[Parcel], limit: Limit) -> list[Parcel]:
         """Those that no queue took."""
         self._waiting.clear()
         self._refused.clear()
@@ -82,8 +94,8 @@ class Outbox:
                 self._publish(channel, place, parcel)
                 sent = place + 1
                 if len(self._waiting) >= _WINDOW:
-                    self._await_fewer(_WINDOW // 2, deadline)
-            self._await_fewer(1, deadline)
+                    self._await_fewer(_WINDOW // 2, limit)
+            self._await_fewer(1, limit)
         except PenstockError:
             raise
         except Exception as error:
@@ -97,21 +109,29 @@ class Outbox:
             raise Uncertain(text, stored=stored) if stored else Unavailable(text)
         return [x for x in parcels if x.message.properties["message_id"] in self._returned]
 
-    def _await_fewer(self, count: int, deadline: float) -> None:
+    def _await_fewer(self, count: int, limit: Limit) -> None:
         """Read until fewer are unconfirmed; raises Silent.
 
         That it takes nothing at present a server says only to who publishes meanwhile. What was
         sent then is not read yet, and nobody can take it back: it may be confirmed later.
         """
-        live = self._live
+        live, waiting = self._live, len(self._waiting)
         while len(self._waiting) >= count:
-            left = deadline - time.monotonic()
-            if not live.blocked:
-                live.read(REPLY_TIMEOUT)
-            elif left <= 0:
-                raise Silent(f"{live.takes_nothing}; what was sent is stored once it does")
-            else:
-                live.read_for(min(left, _BEAT))
+            left = limit.left_before if live.blocked else limit.left
+            if left <= 0:
+                raise Silent(self._why_silent(limit))
+            live.read_for(min(left, _BEAT))
+            if len(self._waiting) < waiting:
+                limit.moved()
+                waiting = len(self._waiting)
+
+    def _why_silent(self, limit: Limit) -> str:
+        if self._live.blocked:
+            return f"{self._live.takes_nothing}; what was sent is stored once it does"
+        return (
+            f"RabbitMQ at {self._live.where} has not confirmed within {limit.seconds:g} s. A "
+            "quorum queue that has lost its leader does not (rabbitmqctl list_queues name leader)"
+        )
 
     def _publish(self, channel: Any, place: int, parcel: Parcel) -> None:
         from amqp import spec
@@ -146,6 +166,8 @@ class Outbox:
             return refusal
         if not isinstance(refusal, Unavailable) and isinstance(refusal, BrokerError | EncodeError):
             return Uncertain(f"{refusal}; the rest of the batch went with it", stored=stored)
+        if isinstance(error, Silent):
+            return Uncertain(str(error), stored=stored)
         text = f"the connection to RabbitMQ at {self._live.where} was lost before it confirmed"
         return Uncertain(f"{text}: {said(error)}", stored=stored)
 

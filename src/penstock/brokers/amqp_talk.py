@@ -14,6 +14,7 @@ import msgspec
 from penstock.brokers.talk import Ear, Talk
 from penstock.engines.amqp import AmqpServer, Out
 from penstock.engines.amqp_ears import AmqpEar, Heard
+from penstock.engines.amqp_limit import Limit
 from penstock.engines.amqp_live import Live
 from penstock.message import new_id
 from penstock.wire.control import ANSWERS, REQUESTS
@@ -132,7 +133,7 @@ def _said(live: Live, notes: Sequence[Note], *, mandatory: bool = False) -> bool
     """Publish them, and return when the server has read all; False where nobody took a note."""
     import amqp
 
-    live.await_unblocked(0.0)  # what nobody waits for is no reason to wait
+    live.await_unblocked(Limit(0.0))  # what nobody waits for is no reason to wait
     exchanges = live.kept(Exchanges)
     channel = live.channel("talk")
     homeless: list[Any] = []

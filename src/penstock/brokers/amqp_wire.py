@@ -16,11 +16,11 @@ from penstock.message import Message
 from penstock.wire.names import is_name
 from penstock.wire.task import outer_header, readable_id
 
-__all__ = ["CUSTODY", "DEAD", "DELAY", "HELD", "Burial", "Counts", "burial_of", "read", "write"]
+__all__ = ["CUSTODY", "DEAD", "HELD", "Burial", "Counts", "burial_of", "read", "write"]
 
 CUSTODY, DEAD = "penstock_custody", "penstock_dead"
-DELAY, HELD = "penstock_delay", "penstock_held"  # what leads into a queue of ours
-_OURS = frozenset({CUSTODY, DEAD, DELAY, HELD})
+HELD = "penstock_held"  # what leads into a queue of ours
+_OURS = frozenset({CUSTODY, DEAD, HELD})
 
 _SAID = ("content_type", "content_encoding", "correlation_id", "reply_to", "type", "app_id")
 _SERVERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")

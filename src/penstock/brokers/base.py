@@ -107,6 +107,13 @@ class Broker(ABC):
         Raises Unavailable (surely nothing stored) or Uncertain (``stored`` names what surely is).
         """
 
+    def publish_in(self, messages: Sequence[Message], seconds: float) -> None:
+        """The same; an engine that could wait longer for a silent server raises by then.
+
+        A batch may take longer as long as it gets on.
+        """
+        self.publish(messages)
+
     @abstractmethod
     def lease(
         self, queues: Sequence[str], limit: int, ttl: float, wait: float = 0.0
@@ -195,6 +202,10 @@ class Broker(ABC):
     async def apublish(self, messages: Sequence[Message]) -> None:
         """Awaiting twin of :meth:`publish`."""
         raise NotImplementedError
+
+    async def apublish_in(self, messages: Sequence[Message], seconds: float) -> None:
+        """Awaiting twin of :meth:`publish_in`."""
+        await self.apublish(messages)
 
     async def alease(
         self, queues: Sequence[str], limit: int, ttl: float, wait: float = 0.0

@@ -11,16 +11,20 @@ import os
 import ssl
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.engines.amqp_ears import Ears
 from penstock.engines.amqp_errors import code_of, refused, said
+from penstock.engines.amqp_limit import Limit, check_late, end_of, reply_within
 from penstock.engines.amqp_line import Line
 from penstock.engines.amqp_live import REPLY_TIMEOUT, Live
 from penstock.engines.memory_bells import ahear
 from penstock.errors import ConfigError, Unavailable
 from penstock.plan import Command, Exchange, Wait
 from penstock.url import Url
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["SCHEMES", "AmqpServer", "Out", "number"]
 
@@ -31,7 +35,12 @@ HEARTBEAT = 7.0  # under half of a lease: a holder that is cut off loses what it
 
 
 class Out(Exchange, frozen=True):
-    """An exchange for the connection that publishes and declares."""
+    """An exchange for the connection that publishes and declares.
+
+    With a limit whoever waits for its reply is told when that is over, whatever holds it up.
+    """
+
+    limit: Limit | None = None
 
 
 class AmqpServer:
@@ -43,11 +52,12 @@ class AmqpServer:
         *,
         lost: Callable[[], None] | None = None,
         beat: Callable[[Live], None] | None = None,
+        beat_out: Callable[[Live], None] | None = None,
     ) -> None:
         self.url = url
         self.arguments_of: Callable[[str], Mapping[str, Any]] = lambda _: {}  # of missing queues
         self.heartbeat = number(url, "heartbeat", HEARTBEAT)
-        self._out = Line(self._connected, name="out", heartbeat=self.heartbeat)
+        self._out = Line(self._connected, name="out", heartbeat=self.heartbeat, beat=beat_out)
         self._custody = Line(
             self._connected, name="custody", heartbeat=self.heartbeat, lost=lost, beat=beat
         )
@@ -68,7 +78,8 @@ class AmqpServer:
     def execute(self, command: Command) -> Any:
         """Carry it out, blocking."""
         if isinstance(command, Exchange):
-            return self._line(command).run(command.run)
+            future = self._line(command).submit(command.run)
+            return reply_within(future, _limit_of(command), self.url)
         if isinstance(command, Wait):
             return command.listener.wait(command.timeout)
         raise TypeError(f"this engine opens no bells: {command!r}")
@@ -76,12 +87,27 @@ class AmqpServer:
     async def aexecute(self, command: Command) -> Any:
         """Carry it out; the loop is free meanwhile."""
         if isinstance(command, Exchange):
-            import asyncio
-
-            return await asyncio.wrap_future(self._line(command).submit(command.run))
+            return await self._areply(command)
         if isinstance(command, Wait):
             return await ahear(command.listener, command.timeout)
         raise TypeError(f"this engine opens no bells: {command!r}")
+
+    async def _areply(self, command: Exchange) -> Any:
+        import asyncio
+
+        limit = _limit_of(command)
+        future = self._line(command).submit(command.run)
+        if limit is None:
+            return await asyncio.wrap_future(future)
+        reply = asyncio.wrap_future(future)
+        reply.add_done_callback(_seen)  # also where nobody waits any more
+        try:
+            while not (await asyncio.wait({reply}, timeout=end_of(limit)))[0]:
+                check_late(future, limit, self.url)
+        except asyncio.CancelledError:
+            reply.cancel()
+            raise
+        return reply.result()
 
     def post(self, exchange: Exchange) -> None:
         """Have it carried out soon; what goes wrong is nobody's business."""
@@ -157,6 +183,15 @@ class AmqpServer:
 
     def __repr__(self) -> str:
         return f"AmqpServer({str(self.url)!r})"
+
+
+def _seen(reply: asyncio.Future[Any]) -> None:
+    if not reply.cancelled():
+        reply.exception()
+
+
+def _limit_of(command: Exchange) -> Limit | None:
+    return command.limit if isinstance(command, Out) else None
 
 
 def number(url: Url, option: str, default: float) -> float:

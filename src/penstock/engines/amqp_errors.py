@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.errors import BrokerError, ConfigError, EncodeError, PenstockError, Unavailable
 
-__all__ = ["code_of", "is_foreign", "refused", "said"]
+__all__ = ["Unsent", "code_of", "is_foreign", "refused", "said"]
 
 ACCESS_REFUSED, PRECONDITION_FAILED, NOT_ALLOWED = 403, 406, 530
 CONNECTION_FORCED, INTERNAL_ERROR = 320, 541
@@ -28,6 +28,10 @@ _REMEDIES: dict[int, tuple[type[PenstockError], str]] = {
     CONNECTION_FORCED: (Unavailable, "the server is stopping; wait until it is back"),
     INTERNAL_ERROR: (Unavailable, "see its log"),
 }
+
+
+class Unsent(Exception):
+    """The connection failed before anything was sent that could have been done."""
 
 
 def said(error: BaseException) -> str:

@@ -19,9 +19,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from penstock import telemetry
-from penstock.engines.amqp_errors import is_foreign, said
+from penstock.engines.amqp_errors import Unsent, is_foreign, said
 from penstock.engines.amqp_live import Live
-from penstock.errors import PenstockError, Uncertain
+from penstock.errors import PenstockError, Unavailable, Uncertain
 
 __all__ = ["Job", "Line"]
 
@@ -115,8 +115,7 @@ class Line:
                     self._end(wake)
                     future.set_result(None)
                     return
-                if future.set_running_or_notify_cancel():
-                    self._do(job, future)
+                self._do(job, future)
             self._keep_alive()
 
     def _end(self, wake: int) -> None:
@@ -165,8 +164,18 @@ class Line:
             self._drop(error)
 
     def _do(self, job: Job[Any], future: Future[Any]) -> None:
+        """Who has given up while we connected was told that nothing was sent, and nothing is."""
         try:
-            live = self._live = self._live or self._new()
+            self._live = self._live or self._new()
+        except Exception as error:  # noqa: BLE001 - the caller is told of everything
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+            return
+        if future.set_running_or_notify_cancel():
+            self._do_with(self._live, job, future)
+
+    def _do_with(self, live: Live, job: Job[Any], future: Future[Any]) -> None:
+        try:
             value = job(live)
             live.read_what_is_there()  # no frame may lie in the library's buffer while we listen
         except PenstockError as error:
@@ -174,9 +183,8 @@ class Line:
                 self._drop(error)
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - the caller is told of everything
-            where = self._live.where if self._live else ""
             self._drop(error)
-            future.set_exception(_in_doubt(error, where))
+            future.set_exception(_in_doubt(error, live.where))
         else:
             future.set_result(value)
 
@@ -205,6 +213,11 @@ class Line:
 
 def _in_doubt(error: Exception, where: object) -> Exception:
     """What was asked may have been done: nobody has said."""
+    if isinstance(error, Unsent):
+        text = f"the connection to RabbitMQ at {where} was lost; nothing was sent: {error}"
+        unsent = Unavailable(text)
+        unsent.__cause__ = error.__cause__
+        return unsent
     if not is_foreign(error):
         return error
     doubt = Uncertain(

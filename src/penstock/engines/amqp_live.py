@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from penstock.engines.amqp_errors import refused
+from penstock.engines.amqp_limit import Limit
 from penstock.errors import Unavailable
 
 __all__ = ["Live", "Silent"]
@@ -131,12 +131,11 @@ class Live:
             "or disk alarm is on (rabbitmqctl status). Drain queues, or give it more"
         )
 
-    def await_unblocked(self, timeout: float) -> None:
+    def await_unblocked(self, limit: Limit) -> None:
         """Wait while the server takes nothing; raises Unavailable in the end."""
-        deadline = time.monotonic() + timeout
         self.read_what_is_there()
         while self.blocked:
-            left = deadline - time.monotonic()
+            left = limit.left_before
             if left <= 0:
                 raise Unavailable(f"{self.takes_nothing}; nothing was sent")
             self.read_for(min(left, 1.0))

@@ -18,6 +18,7 @@ import msgspec
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.amqp import AmqpServer, Out
 from penstock.engines.amqp_ears import AmqpEar, Heard
+from penstock.engines.amqp_limit import Limit
 from penstock.engines.amqp_live import Live
 from penstock.engines.memory_bells import Bells
 from penstock.errors import ConfigError
@@ -165,7 +166,7 @@ def _send(live: Live, records: Sequence[Record]) -> None:
     """
     import amqp
 
-    live.await_unblocked(_PATIENCE)
+    live.await_unblocked(Limit(_PATIENCE))
     channel = live.channel("results")
     try:
         for record in records:

@@ -21,6 +21,8 @@ from penstock.results.base import ResultStore
 
 __all__ = ["WithAddress", "apublish", "publish"]
 
+_ATTEMPT = 1.0  # seconds
+
 
 class WithAddress:
     """Publishes by a broker, each message with the address where its results shall go."""
@@ -30,14 +32,14 @@ class WithAddress:
         self._store = store
         self.capabilities = broker.capabilities
 
-    def publish(self, messages: Sequence[Message]) -> None:
-        self._broker.publish(_addressed(messages, self._store.reply_address()))
+    def publish_in(self, messages: Sequence[Message], seconds: float) -> None:
+        self._broker.publish_in(_addressed(messages, self._store.reply_address()), seconds)
 
-    async def apublish(self, messages: Sequence[Message]) -> None:
+    async def apublish_in(self, messages: Sequence[Message], seconds: float) -> None:
         import asyncio
 
         address = await asyncio.to_thread(self._store.reply_address)
-        await self._broker.apublish(_addressed(messages, address))
+        await self._broker.apublish_in(_addressed(messages, address), seconds)
 
 
 def _addressed(messages: Sequence[Message], address: str) -> list[Message]:
@@ -66,7 +68,7 @@ def publish(
     patience: Patience | None = None
     while True:
         try:
-            return broker.publish(messages)
+            return broker.publish_in(messages, _left(began, timeout, clock))
         except (Unavailable, Uncertain) as error:
             patience = patience or _patience(broker, began, timeout, clock)
             wait = patience.pause(error)
@@ -86,11 +88,16 @@ async def apublish(
     patience: Patience | None = None
     while True:
         try:
-            return await broker.apublish(messages)
+            return await broker.apublish_in(messages, _left(began, timeout, clock))
         except (Unavailable, Uncertain) as error:
             patience = patience or _patience(broker, began, timeout, clock)
             wait = patience.pause(error)
         await (sleep or _asyncio_sleep)(wait)
+
+
+def _left(began: float, timeout: float, clock: Clock) -> float:
+    """Seconds for one attempt: what is left, but enough for a server that is well."""
+    return max(_ATTEMPT, began + timeout - clock.monotonic())
 
 
 def _patience(broker: Broker | WithAddress, began: float, timeout: float, clock: Clock) -> Patience:
