@@ -71,6 +71,10 @@ def dies(secret):
 def hangs(secret):
     threading.Event().wait()
 
+@app.task(soft_time_limit=0.3, time_limit=30)
+def hangs_softly(secret):
+    threading.Event().wait()
+
 @app.task
 def reports(secret):
     reports.update_state("HALFWAY", meta={"at": 1})
@@ -89,7 +93,7 @@ app.conf.update(result_max_bytes=1_000_000, worker_send_task_events=True, publis
 """
 TASKS = [
     "fine", "raises", "retries", "retries_by_itself", "rejects", "has_no_form", "too_large", "dies",
-    "hangs", "reports", "asks_for_what_has_no_form", "awaits", "unheard_of",
+    "hangs", "hangs_softly", "reports", "asks_for_what_has_no_form", "awaits", "unheard_of",
 ]  # fmt: skip
 UNREADABLE = {
     "no json": b'[["%b", {}, null]',
@@ -207,6 +211,7 @@ def test_failures_of_tasks(site, bench):
     worker = bench.worker("-c", "2", "-l", "debug", "-Q", queue)
     for name, result in {**sent, "expired": expired}.items():
         wait_for(result.ready, 60, what=name)
+    assert "SoftTimeLimitExceeded" in repr(sent["hangs_softly"].result)
     for name in UNREADABLE:
         wait_for(app.AsyncResult(name).ready, what=name)
     screens(site, sent)
