@@ -85,9 +85,15 @@ class ClaimListener(RedisListener):
         BellListener.clear(self)
 
     def attend(self) -> None:
-        self._floor = self._ears.borrow_floor()
-        if self._floor is not None:
-            self._both.open(self._floor.fileno())
+        floor = self._ears.borrow_floor()
+        if floor is None:
+            return
+        try:
+            self._both.open(floor.fileno())
+        except OSError:  # the connection was closed in this moment: by a reconnect, say
+            floor.give_back()
+        else:
+            self._floor = floor
 
     def attended(self, *, ready: bool) -> bool:
         floor, self._floor = self._floor, None

@@ -1,11 +1,14 @@
 """Who reads the connection that hears: the thread, or who waits."""
 
+import contextlib
 import select
 import socket
 import threading
 
 import pytest
 
+from penstock.engines.memory_bells import Bells
+from penstock.engines.redis_ears import ClaimListener
 from penstock.engines.redis_floor import BothEnds, Floor
 
 SOON = 10.0
@@ -149,3 +152,26 @@ def test_two_descriptors_are_one_while_the_other_is_open():
 
 def _readable(both: BothEnds) -> bool:
     return bool(select.select([both], [], [], 0)[0])
+
+
+def test_a_connection_that_is_closed_as_its_floor_is_lent_harms_no_listener():
+    """The watchdog connects anew from another thread: the worker's loop once ended with EBADF."""
+    ours, theirs = socket.socketpair()
+    floor = Floor(ours, hear=lambda _: None, ask=lambda: False, silence=1.0)
+
+    class ClosedMeanwhile:
+        bells = Bells()
+
+        def borrow_floor(self):
+            assert floor.borrow()
+            floor.close()
+            ours.close()
+            return floor
+
+        def leave(self, listener):
+            pass
+
+    listener = ClaimListener(("work",), ClosedMeanwhile())
+    with theirs, contextlib.closing(listener):
+        listener.attend()
+        assert not listener.attended(ready=False)
