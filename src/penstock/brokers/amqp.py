@@ -204,7 +204,7 @@ class AmqpBroker(AmqpListening):
                 moves.append(returned(delivery, live.epoch, wall))
             else:
                 claimed.append(holdings.hold(delivery, message, counts, now + ttl))
-        if len(deliveries) < limit:
+        if len(claimed) < limit:  # what is to be moved makes room: somebody has to look again
             self._arm(live, names)
         else:
             holdings.bells.disarm()

@@ -50,6 +50,7 @@ class Custody:
         self._again_at = 0.0  # monotonic
         self._trouble = ""  # what was said of it last
         self._apart = False  # settle without claiming: what claims refuse shall not hold it up
+        self.claimed = 0  # by the last exchange, what had ended before included
         self.lost = 0
         self.repeated = 0  # messages that came again although they had ended
 
@@ -82,6 +83,7 @@ class Custody:
 
     def exchange(self, queues: Sequence[str], limit: int) -> list[Lease]:
         """Carry over what gathered and claim up to ``limit``; nothing while the broker is away."""
+        self.claimed = 0
         if self.resting:
             return []
         try:
@@ -111,6 +113,7 @@ class Custody:
         if leases:
             reach("claimed")
         self._settled(lost)
+        self.claimed = len(leases)
         return self._sifted(leases) if asks(self._broker.capabilities, leases) else leases
 
     def _settled(self, lost: Iterable[Settlement]) -> None:

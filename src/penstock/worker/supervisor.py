@@ -382,7 +382,7 @@ class Supervisor:
         leases = self._custody.exchange(self._queues if limit else (), limit)
         if limit:
             self._vitals.claims += len(leases)
-            self._look = len(leases) >= limit or bool(self._custody.resting)
+            self._look = self._custody.claimed >= limit or bool(self._custody.resting)
             self._queues.append(self._queues.pop(0))  # each queue is first in its turn
         if leases:
             for work in self._intake.receive(leases):

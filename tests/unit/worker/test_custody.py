@@ -7,7 +7,7 @@ import pytest
 from penstock.brokers.base import Capabilities
 from penstock.clock import ManualClock
 from penstock.errors import BrokerError, ConfigError, Unavailable, Uncertain
-from penstock.message import Done, Lease, Message, new_id
+from penstock.message import Done, Lease, Message, Record, new_id
 from penstock.worker.custody import Custody
 
 
@@ -20,6 +20,7 @@ class Broker:
         self.trouble = None
         self.claims_refused = None
         self.settled = []
+        self.leases = []
 
     def keeps_records_of(self, store):
         return True
@@ -35,7 +36,7 @@ class Broker:
     def settle_and_lease(self, settlements, queues, limit, ttl):
         if self.claims_refused:
             raise self.claims_refused
-        return self._settle(settlements), []
+        return self._settle(settlements), self.leases[:limit]
 
     def extend(self, leases, ttl):
         if self.trouble:
@@ -142,3 +143,29 @@ def test_leases_that_could_not_be_renewed_are_still_held(desk):
     desk.broker.trouble = Uncertain("cut")
     assert desk.custody.extend([lease]) == {lease.message.key}
     assert desk.custody.resting
+
+
+def test_what_had_ended_before_counts_as_claimed(desk):
+    """A whole batch of it is no sign that nothing is left: that once cost a second each."""
+    ended = [settlement().lease for _ in range(3)]
+    desk.broker.leases = ended
+    desk.broker.capabilities = Capabilities(revokes=False)
+    records = {
+        x.message.id: Record(x.message.id, "SUCCESS", b"", x.message.key, 1, final=True)
+        for x in ended
+    }
+    desk.custody._store = Store(records)
+    assert desk.custody.exchange(["q"], 3) == []
+    assert desk.custody.claimed == 3
+    desk.broker.leases = []
+    desk.custody.exchange(["q"], 3)
+    assert desk.custody.claimed == 0
+    assert desk.broker.settled == [Done(lease) for lease in ended]
+
+
+class Store:
+    def __init__(self, records):
+        self._records = records
+
+    def get(self, ids):
+        return [self._records.get(task_id) for task_id in ids]
