@@ -119,9 +119,13 @@ docs: $(VENV)/.test ## run the documentation's code and follow its links
 
 .PHONY: bench
 bench: $(BENCH_VENV)/.ready ## measure, rival libraries beside ours: make bench ONLY=tasks
-	@for script in $(if $(ONLY),benchmarks/$(ONLY).py,benchmarks/[a-z]*.py benchmarks/queues/[a-z]*.py); do \
+	@for script in $(if $(ONLY),benchmarks/$(ONLY).py,$(filter-out benchmarks/figures.py,$(wildcard benchmarks/[a-z]*.py)) benchmarks/queues/[a-z]*.py); do \
 		echo "== $$script"; $(BENCH_VENV)/bin/python $$script || exit; \
 	done
+
+.PHONY: figures
+figures: $(BENCH_VENV)/.ready ## measure what the documentation shows, and draw it: make figures ONLY=redis-idle
+	@$(BENCH_VENV)/bin/python benchmarks/figures.py $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench-check
 bench-check: $(BENCH_VENV)/.ready ## fail where throughput fell by 15 %, as a ratio to the raw limit

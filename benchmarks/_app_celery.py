@@ -3,7 +3,7 @@
 import os
 import time
 
-from _marks import mark
+from _marks import mark, note_late
 from celery import Celery
 
 URL = os.environ.get("REDIS_URL", "")
@@ -40,3 +40,8 @@ def nap(number):
 @app.task(name="take")
 def take(number, payload):
     mark(number)
+
+
+@app.task(name="late")
+def late(due):
+    note_late(due)

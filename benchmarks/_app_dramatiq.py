@@ -4,7 +4,7 @@ import os
 import time
 
 import dramatiq
-from _marks import mark
+from _marks import mark, note_late
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
@@ -33,3 +33,8 @@ def nap(number):
 @dramatiq.actor
 def take(number, payload):
     mark(number)
+
+
+@dramatiq.actor
+def late(due):
+    note_late(due)

@@ -3,7 +3,7 @@
 import os
 import time
 
-from _marks import mark
+from _marks import mark, note_late
 from huey import RedisHuey
 
 URL = os.environ.get("REDIS_URL", "")
@@ -26,3 +26,8 @@ def nap(number):
 @huey.task()
 def take(number, payload):
     mark(number)
+
+
+@huey.task()
+def late(due):
+    note_late(due)

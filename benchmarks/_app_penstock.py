@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 
-from _marks import mark, shout
+from _marks import mark, note_late, shout
 
 from penstock import App
 
@@ -33,3 +33,8 @@ def take(number: int, payload: str) -> None:
 def tell(number: int) -> int:
     shout(number)
     return number
+
+
+@app.task(name="late", ignore_result=not KEPT)
+def late(due: float) -> None:
+    note_late(due)

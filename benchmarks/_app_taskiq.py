@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from _marks import mark
+from _marks import mark, note_late
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
 URL = os.environ.get("REDIS_URL", "")
@@ -27,3 +27,8 @@ async def nap(number: int) -> None:
 @broker.task
 async def take(number: int, payload: str) -> None:
     mark(number)
+
+
+@broker.task
+async def late(due: float) -> None:
+    note_late(due)

@@ -7,6 +7,7 @@ and they go on; the rate is (N-1) / (last run - first run), counted in the task'
 must have run.
 
     python benchmarks/drain.py [--runs 5] [--tasks 5000] [--backlog 1000000] [--disk FOLDER]
+                               [--json FILE]
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import _marks
 from _systems import WARM_UP, cpu, running, tree, wait
+from _table import Table
 
 HERE = Path(__file__).parent
 
@@ -94,25 +96,22 @@ def main():
     parser.add_argument("--tasks", type=int, default=5_000)
     parser.add_argument("--backlog", type=int, default=0)
     parser.add_argument("--disk", default=".")
+    parser.add_argument("--json")
     options = parser.parse_args()
     rounds = [("penstock", options.tasks), ("huey", options.tasks), ("penstock", 1_000)]
     if options.backlog:
         rounds.append(("penstock", options.backlog))
+    table = Table("no-ops on SQLite, each commit synced")
     rates = {which: [] for which in rounds}
-    used = {which: [] for which in rounds}
     for _ in range(options.runs):
         for which in rounds:
             rate, seconds, twice = measure(*which, options.disk)
             rates[which].append(rate)
-            used[which].append(seconds)
-            print(f"  {which[0]:9}{which[1]:>9,}  {rate:>8,.0f} tasks/s  twice {twice}", flush=True)
-    print(f"\n{'system':10}{'backlog':>10}{'tasks/s: median':>18}{'min-max':>16}{'CPU s/10k':>12}")
-    for (system, count), values in rates.items():
-        spread = f"{min(values):,.0f}-{max(values):,.0f}"
-        seconds = statistics.median(used[system, count])
-        print(
-            f"{system:10}{count:>10,}{statistics.median(values):>18,.0f}{spread:>16}{seconds:>12.2f}"
-        )
+            table.add(f"{which[0]}, {which[1]:,}", {"tasks/s": rate, "worker CPU s/10k": seconds})
+            if twice:
+                print(f"  {which[0]}: {twice} ran twice", flush=True)
+    table.show("tasks/s", against=f"penstock, {options.tasks:,}")
+    table.keep(options.json)
     middle = {which: statistics.median(values) for which, values in rates.items()}
     print(f"\npenstock / huey: {middle[rounds[0]] / middle[rounds[1]]:.2f}")
     if options.backlog:

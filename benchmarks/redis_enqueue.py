@@ -4,17 +4,20 @@
 - ``add.send_many`` of a thousand calls, against Celery's group, and a bare pipeline;
 - ``delay`` from 16 threads at once, and ``adelay`` from 100 coroutines.
 
-Alternating, medians. Run: python benchmarks/redis_enqueue.py
+Alternating, medians.
+
+    python benchmarks/redis_enqueue.py [--json FILE]
 """
 
+import argparse
 import asyncio
 import logging
 import threading
 import time
-from statistics import median
 
 import redis
 from _redis import redis_server
+from _table import Table
 from celery import Celery, group
 
 from penstock import App
@@ -99,21 +102,23 @@ def measurements(port):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json")
+    options = parser.parse_args()
     logging.getLogger("penstock").setLevel(logging.ERROR)  # nobody is to run what is sent here
+    table = Table("calls sent")
     with redis_server() as port:
         clear, works = measurements(port)
-        seen = {name: [] for name in works}
         for turn in range(RUNS + 1):  # the first is to warm
             for name, (count, work) in works.items():
                 value = rate(count, work)
                 if turn:
-                    seen[name].append(value)
+                    table.add(name, {"calls/s": value})
             clear()
-    middle = {name: median(values) for name, values in seen.items()}
-    for name, value in middle.items():
-        spread = f"{min(seen[name]):,.0f}-{max(seen[name]):,.0f}"
-        print(f"  {name:26}{value:>10,.0f}/s  {spread:>18}")
-    raw, delay, celery, pipe, many, crowd, threads, coroutines = middle.values()
+    table.show("calls/s")
+    table.keep(options.json)
+    middle = [table.middle(name, "calls/s") for name in works]
+    raw, delay, celery, pipe, many, crowd, threads, coroutines = middle
     print(f"delay:      {delay / raw:5.0%} of RPUSH (aim: 75 %), {delay / celery:.1f} x Celery's")
     print(f"send_many:  {many / crowd:5.1f} x Celery's group (aim: 25)")
     print(f"            {many / pipe:5.0%} of a bare pipeline")

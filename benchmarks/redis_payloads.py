@@ -55,7 +55,8 @@ def main():
                     table.add(name, drain(name, size, count, port))
     for table in tables:
         table.show("tasks/s", against="penstock")
-        table.keep(options.json and f"{options.json}.{table.question.split()[-2]}")
+        size = "".join(table.question.split()[-2:])
+        table.keep(options.json and options.json.replace(".json", f"-{size}.json"))
 
 
 if __name__ == "__main__":
