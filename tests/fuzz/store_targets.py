@@ -43,7 +43,10 @@ def read_list(data, chance):
 
 def read_unacked(data, chance):
     found = redis_unacked.restored(data)
-    assert found is None or isinstance(found[1], bytes)
+    if found is not None:
+        assert isinstance(found.envelope, bytes)
+        assert found.lists([]) == found.lists([data]) or found.exchange
+        found.lists([data, b"a.#\x06\x16x\x06\x16q"])
 
 
 def read_row(data, chance):

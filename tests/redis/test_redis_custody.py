@@ -292,6 +292,23 @@ def test_what_a_dead_celery_worker_held_comes_back_after_its_time(redis_server, 
     broker.close()
 
 
+def test_what_a_dead_celery_worker_held_of_an_exchange_goes_where_it_is_bound(
+    redis_server, redis_url
+):
+    one = message()
+    held = json.dumps([json.loads(pack(one)), "media", "video"])
+    redis_server.cli("HSET", "unacked", "tag", held)
+    redis_server.cli("ZADD", "unacked_index", 0, "tag")
+    redis_server.cli("SADD", "_kombu.binding.media", "video\x06\x16\x06\x16films")
+    broker = open_broker(redis_url)
+    broker.enrol("one", {})
+    broker.tend()
+    (lease,) = broker.lease(["films"], 5, 10.0)
+    assert lease.message.id == one.id
+    assert redis_server.cli("EXISTS", "unacked", "unacked_index", "video") == "0"
+    broker.close()
+
+
 def test_many_threads_share_one_line_and_each_gets_its_own_answer(broker, redis_server):
     """Callers that come together are carried out together: one connection, not one for each."""
     redis_server.cli("SET", "wrong", "a value")

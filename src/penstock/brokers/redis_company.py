@@ -142,12 +142,22 @@ class RedisCompany(RedisLooking):
         held = yield Exchange(
             "unacked", lambda batch: batch.call("HMGET", self._key("unacked"), *tags), writes=False
         )
+        known: dict[str, list[bytes]] = {}
         words: list[Any] = []
         for tag, said in zip(tags, held, strict=True):
             back = None if said is None else restored(said)
-            if back is not None:
-                words += (tag, *back)
+            if back is None:
+                continue
+            if back.exchange not in known:
+                known[back.exchange] = yield self._bindings(back.exchange)
+            lists = back.lists(known[back.exchange])
+            if lists:
+                words += (tag, back.envelope, len(lists), *lists)
         yield self._running("restore", _RESTORE, words)
+
+    def _bindings(self, exchange: str) -> Exchange:
+        key = self._key(f"_kombu.binding.{exchange}")
+        return Exchange("bindings", lambda batch: batch.call("SMEMBERS", key), writes=False)
 
     # --- telling the others -------------------------------------------------------------
 

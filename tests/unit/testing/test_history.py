@@ -260,6 +260,12 @@ def test_silence_while_the_broker_is_away_or_one_task_runs_long():
     assert Told().sent().ran(2, 30_000).got(30_001, "101-2").broken() == {}
 
 
+def test_a_result_that_is_read_late_is_no_silence():
+    assert Told().sent().ran(2, 3).got(20_000, "101-2").broken() == {}
+    again = Told().sent().ran(2, 3).killed(4, EXECUTOR).ran(20_000, 20_001)
+    assert again.got(20_002, "101-20000").broken() == {"silence": 1}
+
+
 # --- growth, findings, recovery --------------------------------------------------------------
 
 

@@ -212,11 +212,24 @@ def _waiting(story: Story, before: int, after: int, bound: int) -> Task | None:
     for task in story.tasks.values():
         if task.acked is None or "due" in task.wishes:
             continue
-        ended = task.known or max((run.end or run.start for run in task.runs), default=story.last)
+        ended = _done(task, story)
         running = any(run.start <= before and (run.end or after) >= after for run in task.runs)
         if min(ended, after) - max(task.acked, before) > bound and not running:
             return task
     return None
+
+
+def _done(task: Task, story: Story) -> int:
+    """When nothing was left to do for it: the run whose result a client read had ended.
+
+    Not when that was read: who reads thousands of results, one by one, comes late to the last.
+    """
+    runs = {run.name: run for run in task.runs}
+    for result in task.results:
+        run = runs.get(result.get("run") or "")
+        if run is not None and run.end is not None:
+            return run.end
+    return task.known or max((run.end or run.start for run in task.runs), default=story.last)
 
 
 def findings(story: Story, _rules: Rules) -> Iterator[Violation]:
