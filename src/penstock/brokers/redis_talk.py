@@ -22,7 +22,7 @@ from penstock.wire.note import Note, pack_note, unpack_note
 
 if TYPE_CHECKING:
     from penstock.brokers.redis import RedisBroker
-    from penstock.engines.redis_ears import HeedingListener
+    from penstock.engines.redis_listeners import HeedingListener
 
 __all__ = ["RedisTalk"]
 

@@ -17,10 +17,11 @@ from penstock.crashpoints import tear
 from penstock.engines.memory_bells import ahear
 from penstock.engines.pending import resolved
 from penstock.engines.redis_batch import Batch, Script, Word
-from penstock.engines.redis_ears import Ears, HeedingListener, RedisListener
+from penstock.engines.redis_ears import Ears
 from penstock.engines.redis_ends import Ends, EndsListener
 from penstock.engines.redis_errors import is_elsewhere, refused, unreachable
 from penstock.engines.redis_line import Line
+from penstock.engines.redis_listeners import HeedingListener, RedisListener
 from penstock.engines.redis_sentinel import SENTINEL_SCHEMES, behind_sentinels, master_and_database
 from penstock.engines.tickets import Line as Turns
 from penstock.engines.tickets import Ticket

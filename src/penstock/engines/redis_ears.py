@@ -17,119 +17,28 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from penstock.engines.memory_bells import BellListener, Bells
+from penstock.engines.memory_bells import Bells
 from penstock.engines.redis_batch import Word
-from penstock.engines.redis_floor import BothEnds, Floor
+from penstock.engines.redis_floor import Floor
 from penstock.engines.redis_line import Line
+from penstock.engines.redis_listeners import (
+    Answer,
+    ClaimListener,
+    HeedingListener,
+    Question,
+    RedisListener,
+)
 from penstock.errors import PenstockError, Unavailable
 
-__all__ = ["Ears", "HeedingListener"]
+__all__ = ["Ears"]
 
 _LONGEST_PAUSE = 1.0  # seconds between two attempts to connect again
 _CONFIRMED = 3.0  # seconds that a server may take to confirm a subscription
 _SILENCE = 5.0  # seconds without a word, after which the server is asked for one
-_KEPT = 1_000  # messages of channels that a listener keeps until they are taken
 _LEFT = 100  # channels of results that stay subscribed until there is something else to say
 _SUBSCRIBED = 500  # channels in one command
 
-L = TypeVar("L", bound="RedisListener")
-Answer = Callable[[Any], None]  # takes a reply, and rings if that is worth it
-Question = tuple[Sequence[Word], Answer]  # a command, and what takes its reply
-
-
-class RedisListener(BellListener):
-    """Hears some bells; clearing it arms those that rang."""
-
-    def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
-        super().__init__(names, ears.bells)
-        self._ears = ears
-
-    may_linger = False
-    """True where what was subscribed to may stay so for a while after this was closed."""
-
-    def clear(self) -> None:
-        super().clear()
-        self._ears.arm(self.names)
-
-    def tell(self, channel: str, message: bytes) -> bool:
-        """Be told what was said in a channel; true when that is worth a ring."""
-        return True
-
-    def questions(self) -> Iterable[Question]:
-        """What the server is asked as soon as it is listened to, and whenever that begins anew."""
-        return ()
-
-    def close(self) -> None:
-        closed = self._reader < 0
-        super().close()
-        if not closed:
-            self._ears.leave(self)
-
-
-class ClaimListener(RedisListener):
-    """Hears that there may be work: armed again by :meth:`Ears.looked`, after the claim.
-
-    Armed when it is cleared, before the claim, it would ring for what that claim then takes. Its
-    owner's loop may read the connection while it sleeps, see :class:`penstock.plan.Attentive`.
-    """
-
-    def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
-        super().__init__(names, ears)
-        self._both = BothEnds(self._reader)
-        self._floor: Floor | None = None  # while it is lent to this
-
-    def fileno(self) -> int:
-        return self._both.fileno()
-
-    def clear(self) -> None:
-        BellListener.clear(self)
-
-    def attend(self) -> None:
-        floor = self._ears.borrow_floor()
-        if floor is None:
-            return
-        try:
-            self._both.open(floor.fileno())
-        except OSError:  # the connection was closed in this moment: by a reconnect, say
-            floor.give_back()
-        else:
-            self._floor = floor
-
-    def attended(self, *, ready: bool) -> bool:
-        floor, self._floor = self._floor, None
-        if floor is not None:
-            self._both.shut(floor.fileno())
-            try:
-                if ready:
-                    floor.read()
-            except OSError:  # the thread will see it, too, and connects anew
-                pass
-            finally:
-                floor.give_back()
-        return self._rung
-
-    def close(self) -> None:
-        super().close()
-        self._both.close()
-
-
-class HeedingListener(RedisListener):
-    """Hears what is said in its channels, too: :meth:`take` gives it, oldest first."""
-
-    def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
-        super().__init__(names, ears)
-        self._said: deque[bytes] = deque(maxlen=_KEPT)
-
-    def tell(self, channel: str, message: bytes) -> bool:
-        self._said.append(message)  # before the bell is rung: who clears and takes misses none
-        return True
-
-    def take(self) -> list[bytes]:
-        """What was said since the last call."""
-        taken = []
-        while self._said:
-            taken.append(self._said.popleft())
-        return taken
+L = TypeVar("L", bound=RedisListener)
 
 
 class Ears:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.engines.redis_batch import Batch, Pending
-from penstock.engines.redis_ears import Ears, Question, RedisListener
+from penstock.engines.redis_listeners import Question, RedisListener
 from penstock.engines.redis_records import CHUNK, as_told, get_records, meta_key
 from penstock.message import Record
 from penstock.plan import Listen
+
+if TYPE_CHECKING:
+    from penstock.engines.redis_ears import Ears
 
 __all__ = ["Ends", "EndsListener"]
 

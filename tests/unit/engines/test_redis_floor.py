@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from penstock.engines.memory_bells import Bells
-from penstock.engines.redis_ears import ClaimListener
 from penstock.engines.redis_floor import BothEnds, Floor
+from penstock.engines.redis_listeners import ClaimListener
 
 SOON = 10.0
 

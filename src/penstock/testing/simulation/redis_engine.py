@@ -12,8 +12,9 @@ from typing import Any
 import hiredis
 
 from penstock.engines.redis import RedisServer
-from penstock.engines.redis_ears import Ears, RedisListener, _ignore
+from penstock.engines.redis_ears import Ears, _ignore
 from penstock.engines.redis_line import Line
+from penstock.engines.redis_listeners import RedisListener
 from penstock.message import new_id
 from penstock.plan import Command, Exchange, Listen
 from penstock.url import Url
