@@ -52,8 +52,8 @@ class DramatiqFleet(PeerFleet):
 
 class HueyFleet(PeerFleet):
     def worker_command(self, name):
-        program = Path(self.python).parent / "huey_consumer.py"
-        return [self.python, program, "storm_tasks.huey", "-k", "process", "-w", self.slots]
+        program = [self.python, "-m", "huey.bin.huey_consumer", "storm_tasks.huey"]
+        return [*program, "-k", "process", "-w", self.slots]
 
 
 class PenstockFleet(Fleet):
@@ -76,6 +76,10 @@ def storm_of(peer):
     class PeerStorm(Storm):
         FLEET = FLEETS[peer]
         TASKS = "storm_tasks.py" if peer == "penstock" else f"storm_peers/{peer}_tasks.py"
+
+        def await_start(self):
+            if not super().await_start():
+                raise RuntimeError(f"no task starts: see the workers' logs in {self.folder}")
 
     return PeerStorm
 

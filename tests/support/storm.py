@@ -132,8 +132,9 @@ class Storm:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             if any(event["op"] == "start" for event in read(self.folder / "history")):
-                return
+                return True
             time.sleep(0.02)
+        return False
 
     def sample(self):
         while not self.over.wait(0.5):
