@@ -8,6 +8,7 @@ own documentation says. What ends by itself is started again, as a service manag
 
 import argparse
 import contextlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -70,6 +71,13 @@ FLEETS = {
 }
 
 
+class PeerPlan(Plan):
+    """A plan that is repeated by this program."""
+
+    def command(self):
+        return shlex.join(["python", "tests/support/peer_storm.py", *sys.argv[1:]])
+
+
 def storm_of(peer):
     """The kind of storm that rages over that library."""
 
@@ -96,7 +104,7 @@ def main():
     faults = {kind: int(count) for kind, _, count in (word.partition("=") for word in options.kill)}
     if unknown := faults.keys() - set(FAULTS):
         parser.error(f"there is no fault {', '.join(unknown)}; there are {', '.join(FAULTS)}")
-    plan = Plan(
+    plan = PeerPlan(
         "redis", options.tasks, faults, lease=options.lease, pause=0.1, seed=options.seed,
         patience=options.patience, environment={"STORM_KIND": "plain"}, rules=Rules(silence=None),
     )  # fmt: skip
