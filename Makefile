@@ -14,7 +14,7 @@ CORE := setup.py $(wildcard src/penstock/queues/_core/*.h src/penstock/queues/_c
 SEEDS ?= 200
 EXAMPLES ?= 5000
 SECONDS ?= 60
-INPUTS ?= 10000
+INPUTS ?= 5000
 HOURS ?= 1
 PYTEST ?=
 JOBS ?= 3
@@ -92,9 +92,9 @@ simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make
 
 .PHONY: faults
 faults: $(VENV)/.test $(VENV)/.servers ## every crash point, queues under 1,000 SIGKILLs, a storm over each broker
-	@CRASH_POINTS=all FAULTS=full $(BIN)/pytest tests/faults tests/safety tests/redis/test_redis_cuts.py \
-		tests/redis/test_redis_trouble.py tests/rabbitmq/test_rabbit_trouble.py \
-		tests/stores $(PYTEST)
+	@CRASH_POINTS=all FAULTS=full $(BIN)/pytest -n $(JOBS) --dist load tests/faults tests/safety \
+		tests/redis/test_redis_cuts.py tests/redis/test_redis_trouble.py tests/stores \
+		tests/rabbitmq/test_rabbit_trouble.py tests/worker/test_on_each_broker.py $(PYTEST)
 	@$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)
 	@$(BIN)/python tests/support/queue_storm.py --kills 1000
 	@$(BIN)/python tests/support/storms.py

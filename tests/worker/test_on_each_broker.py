@@ -1,5 +1,6 @@
 """What keeps a fleet healthy, on each broker and in each pool: limits, revoking, draining."""
 
+import os
 import time
 
 import pytest
@@ -12,7 +13,12 @@ from workers import wait_for
 POOLS = ["prefork", "threads", "asyncio"]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "redis", "postgres", "rabbitmq"])
+# ZooKeeper, too, in `make faults`.
+BROKERS = ["sqlite", "redis", "postgres", "rabbitmq"]
+BROKERS += ["zookeeper"] * (os.environ.get("FAULTS") == "full")
+
+
+@pytest.fixture(scope="module", params=BROKERS)
 def place(request, tmp_path_factory):
     """A broker with a server of its own, for all tests here."""
     with site(request.param, tmp_path_factory.mktemp(request.param)) as place:
