@@ -162,6 +162,26 @@ def test_a_server_that_forgot_its_last_seconds_gives_no_number_twice():
         other.close()
 
 
+def test_a_server_that_refuses_the_greeting_is_greeted_again(redis_server, redis_url):
+    """As a new master that waits for its replicas: it may have lost the last numbers, too."""
+    before = open_broker(redis_url)
+    before.publish([message(), message()])
+    (old,) = before.lease(["orders"], 1, 30.0)
+    redis_server.cli("SET", "penstock.run", "another server's")
+    redis_server.cli("CONFIG", "SET", "min-replicas-to-write", "1")
+    broker = open_broker(redis_url + "?key_prefix=")
+    try:
+        with pytest.raises(Unavailable, match="min-replicas-to-write"):
+            broker.lease(["orders"], 1, 30.0)
+    finally:
+        redis_server.cli("CONFIG", "SET", "min-replicas-to-write", "0")
+    (lease,) = broker.lease(["orders"], 1, 30.0)
+    assert lease.fence > old.fence + 1000  # from the time, not one on
+    assert redis_server.cli("GET", "penstock.run") != "another server's"
+    before.close()
+    broker.close()
+
+
 # --- something else under a name ----------------------------------------------------------------
 
 

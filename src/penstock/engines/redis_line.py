@@ -23,9 +23,9 @@ class Line:
         self._connection = connection
         self.sock = connection._sock  # noqa: SLF001 - all that is wanted of it
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
-        self.greeted = False  # the engine's greeting was sent
+        self.greeted = False  # the engine's greeting was sent, and not refused
         self.known: set[str] = set()  # scripts whose text was sent on it
-        self.skip = 0  # replies that nobody waits for
+        self.skip = 0  # replies to the greeting, which nobody waits for
 
     def send(self, data: bytes) -> None:
         """Write it; raises OSError."""
@@ -34,7 +34,7 @@ class Line:
     def reply(self) -> Any:
         """The next one, an Exception where the server said no; raises OSError."""
         while self.skip:
-            self._next()
+            self.greeted = not isinstance(self._next(), Exception)
             self.skip -= 1
         return self._next()
 
