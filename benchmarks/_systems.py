@@ -21,6 +21,8 @@ import _marks
 
 __all__ = ["PEERS", "SYSTEMS", "Place", "cpu", "memory", "placed", "running", "tree", "wait"]
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # sources edited last would be compiled each time
+
 HERE = Path(__file__).parent
 PYTHON = sys.executable
 WARM_UP = 50
