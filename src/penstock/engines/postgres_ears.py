@@ -11,11 +11,13 @@ import os
 import random
 import select
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock.engines.memory_bells import BellListener, Bells
+from penstock.engines.postgres_floor import AttentiveListener, Floor
 from penstock.errors import PenstockError, Unavailable
 
 if TYPE_CHECKING:
@@ -26,14 +28,41 @@ __all__ = ["ALL", "Ears"]
 ALL = "*"  # told instead of names that are too many
 _LINGER = 10.0  # seconds that a connection is kept with nobody listening
 _LONGEST_PAUSE = 1.0  # seconds between two attempts to connect again
+_READS = 0.5  # seconds that a waiter reads for itself: who waits for longer may as well be woken
 _CONFIRMED = 10.0  # seconds that the server may take
 
 
 class PostgresListener(BellListener):
-    """Hears some bells."""
+    """Hears some bells; who waits for one reads the connection itself for a while."""
 
     def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
         super().__init__(names, ears.bells)
+        self._ears = ears
+
+    def wait(self, timeout: float | None) -> bool:
+        began = time.monotonic()
+        floor = self._ears.borrow_floor()
+        if floor is not None:
+            try:
+                floor.read_until(self._reader, _READS if timeout is None else min(_READS, timeout))
+            finally:
+                floor.give_back()
+        if timeout is not None:
+            timeout = max(0.0, timeout - (time.monotonic() - began))
+        return super().wait(timeout)
+
+    def close(self) -> None:
+        closed = self._reader < 0
+        super().close()
+        if not closed:
+            self._ears.leave(self.names)
+
+
+class WorkListener(AttentiveListener):
+    """Hears that there may be work, for a loop that may read the connection itself."""
+
+    def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
+        super().__init__(names, ears.bells, ears.borrow_floor)
         self._ears = ears
 
     def close(self) -> None:
@@ -61,15 +90,23 @@ class Ears:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._connection: Connection[Any] | None = None  # the thread's
+        self._floor: Floor | None = None
 
     def forsake(self) -> Connection[Any] | None:
         """In a forked child: the listeners were the parent's, and so is this connection."""
         self.bells.forsake()
+        self._floor = None
         return self._connection
 
-    def listen(self, names: tuple[str, ...]) -> PostgresListener:
+    def borrow_floor(self) -> Floor | None:
+        """The caller's to read on until it gives it back; None when it is not to be had."""
+        floor = self._floor
+        return floor if floor is not None and floor.borrow() else None
+
+    def listen(self, names: tuple[str, ...]) -> BellListener:
         """A listener for these bells, from now on; raises Unavailable, or ConfigError."""
-        listener = PostgresListener(names, self)
+        for_work = any(_kind(name) == "work" for name in names)
+        listener = (WorkListener if for_work else PostgresListener)(names, self)
         with self.bells.lock:
             for name in names:
                 self.bells._ears.setdefault(name, set()).add(listener)  # noqa: SLF001 - its own kind
@@ -166,36 +203,38 @@ class Ears:
 
     def _hear(self, connection: Connection[Any], wake: int, *, anew: bool) -> None:
         connection.add_notify_handler(lambda notify: self._told(notify.channel, notify.payload))
-        libpq = connection.pgconn
-        poll = select.poll()
-        poll.register(libpq.socket, select.POLLIN)
-        poll.register(wake, select.POLLIN)
-        while self._tune(connection):
-            if anew:  # what happened while it was lost, nobody was told
-                self._ring_all(lambda _: True)
-                anew = False
-            ready = poll.poll(_LINGER * 1000)
-            if any(descriptor == wake for descriptor, _ in ready):
+        self._floor = floor = Floor(connection, wake=wake, hear=self._hear_all)
+        try:
+            while self._tune(connection, floor):
+                if anew:  # what happened while it was lost, nobody was told
+                    self._ring_all(lambda _: True)
+                    anew = False
+                if not floor.sleep(_LINGER) and not self._is_wanted():
+                    return
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(wake)
-            libpq.consume_input()
-            while (notify := libpq.notifies()) is not None:
-                self._told(notify.relname.decode(), notify.extra.decode("utf-8", "replace"))
-            if not ready and not self._is_wanted():
-                return
+                floor.read()
+        finally:
+            self._floor = None
+            floor.close()
+
+    def _hear_all(self, told: Iterable[tuple[str, str]]) -> None:
+        for channel, words in told:
+            self._told(channel, words)
 
     def _is_wanted(self) -> bool:
         with self._change:
             return any(count > 0 for count in self._wanted.values())
 
-    def _tune(self, connection: Connection[Any]) -> bool:
+    def _tune(self, connection: Connection[Any], floor: Floor) -> bool:
         """Listen to what is wanted; False when nobody is there any more."""
         with self._change:
             if self._closed:
                 return False
             missing = {kind for kind, count in self._wanted.items() if count > 0} - self._heard
         for kind in missing:
-            connection.execute(f'LISTEN "{self._channel(kind)}"'.encode())
+            with floor.alone():
+                connection.execute(f'LISTEN "{self._channel(kind)}"'.encode())
         if missing:
             with self._change:
                 self._heard |= missing

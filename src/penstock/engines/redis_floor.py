@@ -146,12 +146,13 @@ class BothEnds:
         return self._descriptor if self._poller is None else int(self._poller.fileno())
 
     def open(self, other: int) -> None:
-        """Count the other in."""
-        self._poller.register(other, select.EPOLLIN)
+        """Count the other in, unless it was closed in this moment: then nothing comes of it."""
+        with contextlib.suppress(OSError, ValueError):
+            self._poller.register(other, select.EPOLLIN)
 
     def shut(self, other: int) -> None:
         """Count it out."""
-        with contextlib.suppress(OSError):  # it was closed, and so is out
+        with contextlib.suppress(OSError, ValueError):  # it was closed, and so is out
             self._poller.unregister(other)
 
     def close(self) -> None:
