@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from msgspec.structs import replace
 
 from penstock import telemetry
-from penstock.brokers.amqp_claims import take
+from penstock.brokers.amqp_claims import take, take_what_rang
 from penstock.brokers.amqp_delays import Delays
 from penstock.brokers.amqp_holdings import Held, Holdings
 from penstock.brokers.amqp_listening import AmqpListening
@@ -168,12 +168,12 @@ class AmqpBroker(AmqpListening):
         return leases
 
     def _claiming(
-        self, names: list[str], limit: int, ttl: float, token: int
+        self, names: list[str], limit: int, ttl: float, token: int, *, quick: bool = False
     ) -> Plan[tuple[list[Lease], float | None]]:
         """Leases that may run now, and the seconds until one of ours ends."""
         while True:
             leases, moves, due = yield Exchange(
-                "lease", lambda live: self._claim(live, names, limit, ttl, token)
+                "lease", lambda live: self._claim(live, names, limit, ttl, token, quick=quick)
             )
             yield from self._making_room(moves, leases)
             if leases or not moves:
@@ -188,7 +188,14 @@ class AmqpBroker(AmqpListening):
                 raise
 
     def _claim(
-        self, live: Live, names: list[str], limit: int, ttl: float, token: int
+        self,
+        live: Live,
+        names: list[str],
+        limit: int,
+        ttl: float,
+        token: int,
+        *,
+        quick: bool = False,
     ) -> tuple[list[Lease], list[Move], float | None]:
         holdings = live.kept(Holdings)
         holdings.bells.ring = self._ring
@@ -196,7 +203,8 @@ class AmqpBroker(AmqpListening):
         moves = self._run_out(live, now, wall)
         if moves:  # first they go back, then they may be claimed again
             return [], moves, None
-        deliveries = take(live, names, limit)
+        rung = take_what_rang(live, names, limit) if quick else []
+        deliveries = rung or take(live, names, limit)
         claimed: list[Held] = []
         for delivery in deliveries:
             message, counts = read_delivery(delivery)
@@ -245,9 +253,17 @@ class AmqpBroker(AmqpListening):
     ) -> tuple[list[Settlement], list[Lease]]:
         names = list(dict.fromkeys(queues))
         only_done = all(isinstance(x, Done) for x in settlements)
-        if not (settlements and names and limit > 0 and only_done):
+        if not (names and limit > 0 and only_done):
             return Broker.settle_and_lease(self, settlements, queues, limit, ttl)
+        if not settlements:
+            return [], drive(self._answering(names, limit, ttl), self.engine)
         return drive(self._trading(settlements, names, limit, ttl), self.engine)
+
+    def _answering(self, names: list[str], limit: int, ttl: float) -> Plan[list[Lease]]:
+        """Claim for who was idle: what rang comes at once; what is behind it rings again."""
+        token = next(self._tokens)
+        leases, _ = yield from self._claiming(names, limit, ttl, token, quick=True)
+        return leases
 
     def _trading(
         self, settlements: Sequence[Settlement], names: list[str], limit: int, ttl: float

@@ -12,7 +12,7 @@ from penstock.brokers.amqp_holdings import Holdings
 from penstock.brokers.amqp_queues import Queues, back_of
 from penstock.engines.amqp_live import Live
 
-__all__ = ["take"]
+__all__ = ["take", "take_what_rang"]
 
 _AT_ONCE = 200  # gets that are under way
 
@@ -20,6 +20,17 @@ _AT_ONCE = 200  # gets that are under way
 def take(live: Live, queues: Sequence[str], limit: int) -> list[Delivery]:
     """Up to ``limit`` deliveries, one of each queue in turn, what came back first."""
     return _Claim(live, queues, limit).made()
+
+
+def take_what_rang(live: Live, queues: Sequence[str], limit: int) -> list[Delivery]:
+    """What bells were rung by, without a word with the server; nothing where more may be there.
+
+    A bell that had hung still for a while rings for the first message of an empty queue. One that
+    rings as soon as it is hung up has a queue behind it, which is worth a look.
+    """
+    bells = live.kept(Holdings).bells
+    hung_still, bells.hung_still = bells.hung_still, False
+    return _Claim(live, queues, limit).rung() if hung_still else []
 
 
 class _Claim:
@@ -37,6 +48,10 @@ class _Claim:
             known.ensure(queue)
             known.ensure(back_of(queue))
 
+    def rung(self) -> list[Delivery]:
+        self._take_what_rang()
+        return self._in_turn()
+
     def made(self) -> list[Delivery]:
         self._take_what_rang()
         self._look_at_all()
@@ -45,6 +60,9 @@ class _Claim:
                 break
         for source, count in self._counts.items():
             self._holdings.hints[source] = count
+        return self._in_turn()
+
+    def _in_turn(self) -> list[Delivery]:
         for queue, found in self._found.items():
             back = back_of(queue)
             found.sort(key=lambda one: one.source != back)

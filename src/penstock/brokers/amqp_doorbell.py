@@ -7,6 +7,7 @@ waits at the queue. What it gets rings the bell, and is the first of the next cl
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from penstock.engines.amqp_live import Live
 __all__ = ["Delivery", "Doorbells"]
 
 _CHANNEL = "custody"
+_STILL = 0.005  # seconds in which a server gives what it has
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -36,7 +38,8 @@ class Doorbells:
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._armed: set[str] = set()
+        self._armed: dict[str, float] = {}  # queue -> since when (monotonic)
+        self.hung_still = False  # the bell that rang last, before it did
         self._names: dict[str, str] = {}  # queue -> consumer tag
         self._there: dict[str, deque[Delivery]] = {}
         self._prefetch: Any = None  # the channel on which it was said
@@ -57,13 +60,13 @@ class Doorbells:
             channel.basic_qos(0, 1, False)
             self._prefetch = channel
         name = self._names.setdefault(queue, f"bell-{len(self._names)}")
-        self._armed.add(queue)
+        self._armed[queue] = time.monotonic()
         channel.basic_consume(
             queue,
             name,
             nowait=True,
             callback=lambda message: self._on_message(queue, message),
-            on_cancel=lambda _: self._armed.discard(queue),
+            on_cancel=lambda _: self._armed.pop(queue, None),
         )
 
     def disarm(self) -> None:
@@ -72,7 +75,7 @@ class Doorbells:
             self._cancel(queue)
 
     def _cancel(self, queue: str) -> None:
-        self._armed.discard(queue)
+        self._armed.pop(queue, None)
         self.channel.basic_cancel(self._names[queue], nowait=True)
 
     def retire(self, queues: Sequence[str]) -> list[Delivery]:
@@ -90,6 +93,8 @@ class Doorbells:
 
     def _on_message(self, queue: str, message: Any) -> None:
         self.keep(queue, message)
+        armed_at = self._armed.get(queue, math.inf)
+        self.hung_still = time.monotonic() - armed_at > _STILL
         if queue in self._armed:
             self._cancel(queue)
         if self.ring is not None:

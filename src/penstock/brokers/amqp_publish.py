@@ -17,6 +17,7 @@ from penstock.errors import BrokerError, EncodeError, PenstockError, Unavailable
 __all__ = ["Outbox", "Parcel"]
 
 _WINDOW = 1_000  # unconfirmed messages
+_TRIES = 10  # by other ways, where queues are gone
 _BEAT = 1.0  # seconds: so often it is looked after the connection's heart while nothing comes
 
 
@@ -50,8 +51,10 @@ class Outbox:
         """
         parcels = self._prepared(parcels, limit)
         homeless = self._send(parcels, limit)
-        if homeless:  # their queues were deleted since we looked
-            for parcel in homeless:
+        for _ in range(_TRIES):
+            if not homeless:
+                return
+            for parcel in homeless:  # their queues were deleted since we looked
                 self._queues.forget(parcel.queue)
                 self._delays.gone(parcel.exchange)
             homeless = self._send([self._ensured(x, limit) for x in homeless], limit)
