@@ -103,8 +103,7 @@ def test_a_message_over_the_limit_is_refused_before_it_is_sent(zookeeper_server)
 
 HOLDER = """
     import sys, time
-    from penstock.brokers import zookeeper
-from penstock.brokers.registry import open_broker
+    from penstock.brokers.registry import open_broker
     broker = open_broker(sys.argv[1])
     (lease,) = broker.lease(["orders"], 1, 3600.0)
     print("leased", flush=True)
