@@ -107,6 +107,17 @@ def test_a_certificate_that_is_not_there(server):
     assert "nowhere.crt" in refusal(f"{where}?ssl_ca_certs={quote(nowhere, safe='')}", ConfigError)
 
 
+@pytest.mark.parametrize("word", ["CERT_REQUIRED", "required", "CERT_NONE", "none"])
+def test_celerys_words_for_how_strict_it_is(server, word):
+    once_around(server.tls_url().replace("ssl_cert_reqs=required", f"ssl_cert_reqs={word}"))
+
+
+def test_celerys_word_for_strict_is_strict(server):
+    url, _, _ = server.tls_url().partition("?")
+    assert "ssl_ca_certs=file" in refusal(f"{url}?ssl_cert_reqs=CERT_REQUIRED", ConfigError)
+    once_around(f"{url}?ssl_cert_reqs=CERT_NONE")
+
+
 @pytest.mark.parametrize("option", ["ssl_cert_reqs=sometimes", "ssl_certfiles=me.crt"])
 def test_an_option_that_is_wrong(server, option):
     name = option.partition("=")[0]

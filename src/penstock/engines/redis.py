@@ -22,6 +22,7 @@ from penstock.engines.redis_ends import Ends, EndsListener
 from penstock.engines.redis_errors import is_elsewhere, refused, unreachable
 from penstock.engines.redis_line import Line
 from penstock.engines.redis_listeners import HeedingListener, RedisListener
+from penstock.engines.redis_options import in_its_words
 from penstock.engines.redis_sentinel import SENTINEL_SCHEMES, behind_sentinels, master_and_database
 from penstock.engines.tickets import Line as Turns
 from penstock.engines.tickets import Ticket
@@ -345,6 +346,7 @@ def _pool(url: Url) -> Any:
             pool = redis.ConnectionPool.from_url(raw, **options)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"the URL {url} cannot be used: {error}") from error
+    pool.connection_kwargs = in_its_words(pool.connection_kwargs)
     for option in _OURS:
         pool.connection_kwargs.pop(option, None)
     return pool

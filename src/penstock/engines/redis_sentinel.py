@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from penstock.engines.redis_options import in_its_words
 from penstock.errors import ConfigError
 from penstock.url import Url
 
@@ -48,6 +49,7 @@ def behind_sentinels(url: Url, options: dict[str, Any]) -> Any:
     read: Any = parse_url  # the library tells no types
     said: dict[str, Any] = read(f"{'rediss' if tls else 'redis'}://host/?{query}")
     said = {k: v for k, v in said.items() if k not in {"host", "port", "connection_class", "db"}}
+    said = in_its_words(said)
     watch = options | said
     watch |= {
         "socket_timeout": watch["socket_connect_timeout"],
