@@ -74,7 +74,7 @@ class RedisServer:
         self._is_away = self._is_parting = False
         self._lock = threading.Lock()
         self._executor: Executor | None = None
-        self._turns = Turns(self._carry_out)
+        self._turns = Turns(self._carry_out, gathers=False)
         self._ears = Ears(self._new_line)
 
     def start_afresh_in_child(self) -> None:

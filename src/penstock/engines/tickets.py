@@ -83,8 +83,12 @@ class Line:
     somebody leads, or was chosen to, exactly while ``_led`` is true.
     """
 
-    def __init__(self, carry_out: Callable[[Sequence[Ticket]], None]) -> None:
+    def __init__(
+        self, carry_out: Callable[[Sequence[Ticket]], None], *, gathers: bool = True
+    ) -> None:
+        """``gathers``: a batch waits for those who shared the last one; right where it is dear."""
         self._carry_out = carry_out
+        self._patience = _PATIENCE if gathers else 0
         self._lock = threading.Lock()
         self._pending: deque[Ticket] = deque()
         self._led = False
@@ -173,9 +177,10 @@ class Line:
 
         They have just been told and are on their way. Without it a crowd of sixteen threads
         commits one, then fifteen, then one: twice the commits. With an fsync of 2 ms that was
-        2,700 messages a second, and with it 3,600.
+        2,700 messages a second, and with it 3,600. A round trip to Redis costs less than the waiting:
+        there it is 13,000 from sixteen threads without, and 11,000 with it.
         """
-        for _ in range(min(self._crowd, _PATIENCE)):
+        for _ in range(min(self._crowd, self._patience)):
             if len(self._pending) >= self._crowd:
                 return
             time.sleep(0)  # lets another thread run Python until it blocks
