@@ -6,7 +6,7 @@ import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["Table"]
+__all__ = ["Table", "number"]
 
 
 class Table:
