@@ -4,9 +4,11 @@ what, and how soon a worker is back at work.
 
 import os
 import random
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -287,6 +289,35 @@ def test_a_worker_outlives_what_a_server_says_for_a_while(
     worker.line("The broker is back")
     assert "secret" not in worker.text
     assert worker.stop() == 0
+    redis_server.cli("ACL", "DELUSER", "worker")
+
+
+ENGINES = Path(__file__).parents[2] / "docs" / "engines.md"
+
+
+def test_the_account_that_the_documentation_gives_a_worker_is_enough(
+    bench, redis_server, monkeypatch
+):
+    """For tasks and delays, the line on durability, being steered and telling of itself."""
+    (words,) = re.findall(
+        r"^ +(ACL SETUSER worker on >password .+)$", ENGINES.read_text(), re.MULTILINE
+    )
+    redis_server.cli(*words.split())
+    url = f"redis://worker:password@127.0.0.1:{redis_server.port}"
+    monkeypatch.setenv("PENSTOCK_BROKER_URL", url)
+    monkeypatch.setenv("PENSTOCK_RESULT_BACKEND", f"{url}/6")
+    tasks = bench.tasks()
+    worker = bench.worker("-c", "1", "-E")
+    assert "dies everything" in worker.text  # it was told the server's settings
+    assert tasks.add.delay(1, 1).get(timeout=20) == 2
+    assert tasks.add.apply_async((2, 2), countdown=0.2).get(timeout=20) == 4
+    ((answer,),) = [reply.values() for reply in bench.app.control.ping(timeout=20.0)]
+    assert answer == {"ok": "pong"}
+    assert [queue.name for queue in bench.app.broker.queues()] == []
+    assert worker.stop() == 0
+    for line in worker.text.splitlines():
+        assert "ERROR" not in line
+        assert "WARNING/" not in line or "Stopping" in line
     redis_server.cli("ACL", "DELUSER", "worker")
 
 
