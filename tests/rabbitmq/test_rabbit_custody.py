@@ -82,11 +82,40 @@ def test_a_retry_whose_confirm_was_lost_is_known_when_it_comes_twice(opened, lin
         broker.settle([again])
     assert cut.is_set()
     assert broker.settle([again]) == []
-    copies = other.lease([queue], 10, 30.0)
-    assert {copy.message.key for copy in copies} == {again.message.key}
-    first, *more = copies
-    assert other.settle([Done(first)]) == []
-    assert sift(more, [ended(first)] * len(more)).open == []
+    assert other.depth(queue) == 2
+    (first,) = other.lease([queue], 1, 30.0)
+    (second,) = opened(straight=True).lease([queue], 1, 30.0)
+    assert first.message.key == second.message.key == again.message.key
+    assert sift([second], [ended(first)]).open == []
+
+
+def test_what_is_there_twice_is_held_once(opened, line, queue):
+    """By one holder, for as long as it holds the first of them."""
+    broker = opened(straight=True)
+    one, another = message(queue), message(queue)
+    broker.publish([one, one, another, one])
+    leases = broker.lease([queue], 10, 30.0)
+    assert [lease.message.key for lease in leases] == [one.key, another.key]
+    broker.publish([one])
+    assert broker.lease([queue], 10, 30.0) == []
+    assert broker.settle([Done(lease) for lease in leases]) == []
+    broker.publish([one])  # nobody holds it any more: the store knows more
+    assert len(broker.lease([queue], 10, 30.0)) == 1
+
+
+def test_what_is_handed_back_is_no_twin_of_itself(opened, line, queue):
+    """Who claims while it is on its way may be given it."""
+    broker = opened(straight=True)
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 30.0)
+    plan = broker._settle([Again(lease, lease.message)])
+    reply = None
+    for _ in range(2):  # it is published, and not acknowledged yet
+        reply = broker.engine.execute(plan.send(reply))
+    (again,) = broker.lease([queue], 1, 30.0)
+    broker.engine.execute(plan.send(reply))
+    assert next(plan, None) is None
+    assert broker.settle([Done(again)]) == []
 
 
 def test_what_a_cut_gives_out_again_asks_for_the_same_retry(opened, line, queue):

@@ -29,6 +29,7 @@ from penstock.brokers.amqp_moves import (
     Unmoved,
     acknowledging,
     buried,
+    is_keyed,
     parcel,
     read_delivery,
     returned,
@@ -206,12 +207,18 @@ class AmqpBroker(AmqpListening):
         rung = take_what_rang(live, names, limit) if quick else []
         deliveries = rung or take(live, names, limit)
         claimed: list[Held] = []
+        twins: list[int] = []  # tags
+        keys = holdings.keys()
         for delivery in deliveries:
             message, counts = read_delivery(delivery)
-            if delivery.redelivered or message.ready_at > wall:
+            if message.key in keys and is_keyed(delivery):
+                twins.append(delivery.tag)
+            elif delivery.redelivered or message.ready_at > wall:
                 moves.append(returned(delivery, live.epoch, wall))
             else:
                 claimed.append(holdings.hold(delivery, message, counts, now + ttl))
+                keys.add(message.key)
+        holdings.acknowledge(twins)
         if len(claimed) < limit:  # what is to be moved makes room: somebody has to look again
             self._arm(live, names)
         else:
@@ -304,6 +311,7 @@ class AmqpBroker(AmqpListening):
                 tags.append(held.tag)
                 del holdings.by_fence[held.fence]
             else:
+                held.copied = True
                 others.append(settlement)
                 moves.append(Move(live.epoch, held.tag, self._elsewhere(settlement, wall)))
         moves.sort(key=lambda move: move.tag)  # what goes back does so in the order it came

@@ -27,6 +27,7 @@ class Held(msgspec.Struct):
     until: float  # the broker's monotonic clock
     since: float  # real monotonic time of the delivery
     leaving: bool = False  # it is being published elsewhere, and acknowledged then
+    copied: bool = False  # there may be another of it that takes its place
 
 
 class Holdings:
@@ -50,6 +51,14 @@ class Holdings:
         held = Held(fence, delivery.tag, delivery.source, message, counts, until, delivery.at)
         self.by_fence[fence] = held
         return held
+
+    def keys(self) -> set[str]:
+        """Publications that are held for good: another message of one is there twice.
+
+        That is so after a server was killed that had confirmed where it was moved to, and not yet
+        kept that it was acknowledged where it came from.
+        """
+        return {held.message.key for held in self.by_fence.values() if not held.copied}
 
     def lease_of(self, held: Held) -> Lease:
         """The lease as callers know it."""
@@ -77,6 +86,7 @@ class Holdings:
     def replace_delivery(self, held: Held, delivery: Delivery) -> int:
         """Hold a message by another delivery; gives the tag of the one before."""
         before, held.tag, held.since = held.tag, delivery.tag, delivery.at
+        held.copied = False
         self.delivered(delivery.tag)
         return before
 

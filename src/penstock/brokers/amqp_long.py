@@ -44,6 +44,8 @@ def holding_on(old: Sequence[Held], holder: str, age: float) -> Plan[set[int]]:
     expires = int(_KEPT * age * 1000) + 3_600_000
     begun = time.monotonic() - age
     older = [held for held in old if held.since <= begun]
+    for held in older:
+        held.copied = True
 
     def publish(live: Live) -> str:
         name = live.kept(Queues).ensure_held(holder, _TAKEN_WITHIN, expires)

@@ -34,6 +34,7 @@ __all__ = [
     "PATIENCE",
     "Move",
     "Unmoved",
+    "is_keyed",
     "parcel",
     "read_delivery",
     "sending",
@@ -93,6 +94,11 @@ def read_delivery(delivery: Delivery) -> tuple[Message, Counts]:
     if delivery.redelivered:
         counts = Counts(message.key, counts.attempts + 1, counts.deaths + 1, counts.ready)
     return message, counts
+
+
+def is_keyed(delivery: Delivery) -> bool:
+    """False for what came without a key: the same name may have been sent a second time."""
+    return bool(delivery.message.properties.get("message_id"))
 
 
 def returned(delivery: Delivery, epoch: int, now: float) -> Move:

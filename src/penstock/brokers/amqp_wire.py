@@ -22,8 +22,13 @@ CUSTODY, DEAD = "penstock_custody", "penstock_dead"
 HELD = "penstock_held"  # what leads into a queue of ours
 _OURS = frozenset({CUSTODY, DEAD, HELD})
 
+_OF_A_DEATH = ("reason", "queue", "exchange")
 _SAID = ("content_type", "content_encoding", "correlation_id", "reply_to", "type", "app_id")
-_SERVERS = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+_SERVERS = frozenset(
+    {"x-death", "x-delivery-count", "x-acquired-count"}
+    | {f"x-{which}-death-{what}" for which in ("first", "last") for what in _OF_A_DEATH}
+)
+_LEFT_OUT = _OURS | _SERVERS  # they are about an earlier delivery
 
 
 class Counts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,11 +61,9 @@ def write(
     """The library's form of a message; raises EncodeError for what AMQP has no form for."""
     import amqp
 
-    headers = {
-        name: value
-        for name, value in message.headers.items()
-        if name not in _OURS and not name.startswith(_SERVERS)
-    }
+    headers = dict(message.headers)
+    if not _LEFT_OUT.isdisjoint(headers):
+        headers = {name: value for name, value in headers.items() if name not in _LEFT_OUT}
     if message.expires_at and headers.get("expires") is None:
         counts = msgspec.structs.replace(counts or Counts(message.key), expires=message.expires_at)
     for name, ours in ((CUSTODY, counts), (DEAD, burial)):
