@@ -142,14 +142,21 @@ def test_a_message_that_is_too_large_takes_nothing_along(url, opened):
 # --- full ---------------------------------------------------------------------------------------
 
 
-def alarm(server, on):
-    server.ctl("set_vm_memory_high_watermark", "0.000001" if on else "0.6")
+ALARMS = {
+    "memory": ("set_vm_memory_high_watermark", "0.000001", "0.6"),
+    "disk": ("set_disk_free_limit", "1000TB", "50MB"),
+}
 
 
 @long
-def test_a_server_without_memory_holds_up_who_sends_and_nobody_else(
-    rabbit_server, rabbit_url, bench, monkeypatch
+@pytest.mark.parametrize("what", ALARMS)
+def test_a_server_that_is_full_holds_up_who_sends_and_nobody_else(
+    rabbit_server, rabbit_url, bench, monkeypatch, what
 ):
+    def alarm(server, *, on):
+        command, much, little = ALARMS[what]
+        server.ctl(command, much if on else little)
+
     monkeypatch.setenv("PENSTOCK_BROKER_URL", rabbit_url)
     tasks = bench.tasks(
         """
@@ -170,10 +177,14 @@ def test_a_server_without_memory_holds_up_who_sends_and_nobody_else(
     try:
         open_gate()  # what runs is finished, stored and acknowledged meanwhile
         assert waiting.get(timeout=20) == "waited"
-        with pytest.raises(Uncertain, match="memory"):  # it says so only to who sends
+        with pytest.raises(
+            Uncertain, match="its memory or disk alarm is on"
+        ):  # it says so only to who sends
             tasks.add.delay(1, 1)
-        with pytest.raises(Unavailable, match="memory"):
+        with pytest.raises(Unavailable, match="its memory or disk alarm is on"):
             tasks.app.broker.publish([message()])
+        with pytest.raises(Unavailable, match="nothing was sent"):
+            tasks.add.delay(2, 2)
         tasks.app.conf.update(publish_timeout=60.0)
         with ThreadPoolExecutor(1) as pool:
             later = pool.submit(tasks.add.delay, 3, 3)
