@@ -94,7 +94,7 @@ simulate: $(VENV)/.test ## many workers from one seed, crashed at any step: make
 faults: $(VENV)/.test $(VENV)/.servers ## every crash point, queues under 1,000 SIGKILLs, a storm over each broker
 	@CRASH_POINTS=all FAULTS=full $(BIN)/pytest -n $(JOBS) --dist load tests/faults tests/safety \
 		tests/redis/test_redis_cuts.py tests/redis/test_redis_trouble.py tests/stores \
-		tests/rabbitmq/test_rabbit_trouble.py tests/worker/test_on_each_broker.py $(PYTEST)
+		tests/rabbitmq/test_rabbit_trouble.py tests/worker/test_on_each_broker.py tests/docs/test_accounts.py $(PYTEST)
 	@$(BIN)/python tests/fuzz/fuzz.py --inputs $(INPUTS)
 	@$(BIN)/python tests/support/queue_storm.py --kills 1000
 	@$(BIN)/python tests/support/storms.py
