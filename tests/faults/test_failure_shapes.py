@@ -34,15 +34,15 @@ def message(**fields):
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"] if FULL else ["threads"])
 def test_a_task_that_keeps_the_interpreter_to_itself_keeps_its_lease(bench, pool):
-    """Two leases long nothing else of its process runs; another worker is idle beside it."""
+    """For longer than a lease nothing else of its process runs; another worker is idle beside it."""
     tasks = bench.tasks("""
         import ctypes
-        app.conf.lease_time = 1.5
+        app.conf.lease_time = 2.5
 
         @app.task
         def hold():
             note("began")
-            ctypes.PyDLL(None).usleep(3_000_000)  # called without letting go of the interpreter
+            ctypes.PyDLL(None).usleep(4_000_000)  # called without letting go of the interpreter
             note("ended")
     """)
     bench.worker("-P", pool, "-c", "1", "-n", "one")
