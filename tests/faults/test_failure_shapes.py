@@ -34,7 +34,7 @@ def message(**fields):
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"] if FULL else ["threads"])
 def test_a_task_that_keeps_the_interpreter_to_itself_keeps_its_lease(bench, pool):
-    """For longer than a lease nothing else of its process runs; another worker is idle beside it."""
+    """For longer than a lease nothing else of its process runs; another worker is idle."""
     tasks = bench.tasks("""
         import ctypes
         app.conf.lease_time = 2.5
@@ -42,7 +42,7 @@ def test_a_task_that_keeps_the_interpreter_to_itself_keeps_its_lease(bench, pool
         @app.task
         def hold():
             note("began")
-            ctypes.PyDLL(None).usleep(4_000_000)  # called without letting go of the interpreter
+            ctypes.PyDLL(None).usleep(4_000_000)  # without letting go of it
             note("ended")
     """)
     bench.worker("-P", pool, "-c", "1", "-n", "one")

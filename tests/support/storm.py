@@ -148,6 +148,8 @@ class Storm:
         self.dice.shuffle(kinds)
         for place, kind in enumerate(kinds):
             calm = 20 if place % 25 == 24 else 1  # a storm has lulls: what recovers is struck, too
+            if place and kinds[place - 1] == "worker":
+                calm = 10  # how soon others go on shows where nothing else is struck meanwhile
             time.sleep(self.dice.expovariate(1 / self.plan.pause) * calm)
             self.strike(kind)
 

@@ -134,6 +134,8 @@ class Custody:
                 lease.message.id,
             )
         self._settlements += [Done(lease) for lease in seen.ended]
+        later = self._clock.wall() + self._ttl
+        self._settlements += [Again(lease, lease.message, later) for lease in seen.copies]
         return seen.open
 
     def _note_lost(self, lost: Iterable[Settlement]) -> None:

@@ -19,10 +19,14 @@ __all__ = ["Seen", "asks", "sift"]
 
 @dataclass(slots=True)
 class Seen:
-    """Leases to go on with, and those whose publication has ended before."""
+    """Leases to go on with, those whose publication has ended before, and second copies.
+
+    A copy came together with its like: it waits until that one has told how it ended.
+    """
 
     open: list[Lease] = field(default_factory=list)
     ended: list[Lease] = field(default_factory=list)
+    copies: list[Lease] = field(default_factory=list)
 
 
 def asks(able: Capabilities, leases: Sequence[Lease]) -> bool:
@@ -39,10 +43,17 @@ def sift(leases: Sequence[Lease], records: Sequence[Record | None]) -> Seen:
     of a run whose acknowledgement was lost, or that was stored twice.
     """
     seen = Seen()
+    keys: set[str] = set()
     for lease, record in zip(leases, records, strict=True):
+        key = lease.message.key
         if record is not None and _is_over(lease, record):
             seen.ended.append(lease)
-        elif record is not None and record.state == "REVOKED" and not record.key:
+            continue
+        if key in keys and _is_ours(lease):
+            seen.copies.append(lease)
+            continue
+        keys.add(key)
+        if record is not None and record.state == "REVOKED" and not record.key:
             seen.open.append(replace(lease, revoked=record.final))
         else:
             seen.open.append(lease)

@@ -67,9 +67,22 @@ def test_a_retry_is_over_once_its_task_has_ended_without_it():
 
 
 def test_what_is_not_over_runs_again():
-    again = lease(attempt=2)
-    seen = sift([again, again], [record("STARTED", final=False), None])
-    assert seen.open == [again, again]
+    again, other = lease(attempt=2), lease(attempt=2, key="other")
+    seen = sift([again, other], [record("STARTED", final=False), None])
+    assert seen.open == [again, other]
+
+
+def test_two_copies_that_come_together_do_not_run_side_by_side():
+    """A storm met it: a retry was published twice, and one claim got both."""
+    first, copy = lease(attempt=1), lease(attempt=2)
+    seen = sift([first, copy], [None, None])
+    assert (seen.open, seen.copies) == ([first], [copy])
+    assert sift([copy], [record()]).ended == [copy]  # when it comes again
+
+
+def test_what_came_without_a_key_is_no_copy():
+    first, again = lease(key="one.0"), lease(key="one.0")
+    assert sift([first, again], [None, None]).open == [first, again]
 
 
 def test_a_revocation_is_marked():
