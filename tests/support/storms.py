@@ -20,9 +20,9 @@ TASKS = 25_500  # of each broker but the slow ones: some are not acknowledged
 KILLS = {"executor": 180, "worker": 25, "zygote": 12, "client": 6, "term": 8, "stop": 6}
 LINES = {
     "sqlite": {},
-    "redis": {"server": 13, "cut": 115},
-    "postgres": {"server": 12, "cut": 110},
-    "rabbitmq": {"server": 6, "cut": 80},
+    "redis": {"server": 15, "cut": 130},
+    "postgres": {"server": 13, "cut": 115},
+    "rabbitmq": {"server": 4, "cut": 60},  # it takes seconds to start
     "zookeeper": {"server": 2, "cut": 20},
 }
 SMALL = {"zookeeper": 0.1}  # of the tasks and of the faults: it is for low rates
