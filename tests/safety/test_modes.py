@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock import ConfigError, PenstockError, ProcessQueue, open_queue
+from penstock.demo.journal import JOURNAL, noted
 from penstock.engines.bell import Bells
 from penstock.queues.places import private_folder
 from penstock.worker.probe import VARIABLE
@@ -109,3 +110,18 @@ def test_bells_that_others_may_change_are_refused(tmp_path):
     (tmp_path / "bells").mkdir(mode=0o777)
     with pytest.raises(ConfigError, match="open to others"):
         bells_of(tmp_path).ring(["work"])
+
+
+def test_the_journal_of_the_demo(tmp_path, victim, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    journal = tmp_path / JOURNAL
+    with noted("pay", 1, task="t", parent=None, attempt=1):
+        assert not open_to_others(journal)
+    journal.unlink()
+    journal.symlink_to(victim)
+    with (
+        pytest.raises(OSError, match="symbolic links"),
+        noted("pay", 1, task="t", parent=None, attempt=1),
+    ):
+        pass
+    assert not victim.exists()
