@@ -32,14 +32,14 @@ LINES = {
     ),
     "a_repeated_claim_takes_others": ("if repeated then", "if false then"),
     "a_claim_leaves_the_message_in_line": (
-        "return redis.call('RPOP', list, wish) or {}",
-        "return redis.call('LRANGE', list, -wish, -1)",
+        "redis.pcall('RPOP', list, wish) or {}",
+        "redis.call('LRANGE', list, -wish, -1)",
     ),
     "priorities_are_upside_down": (
         r"local STEPS = { '', '\6\0223', '\6\0226', '\6\0229' }",
         r"local STEPS = { '\6\0229', '\6\0226', '\6\0223', '' }",
     ),
-    "the_newest_comes_first": ("redis.call('RPOP', list, wish)", "redis.call('LPOP', list, wish)"),
+    "the_newest_comes_first": ("redis.pcall('RPOP', list, wish)", "redis.pcall('LPOP', list, wish)"),
     "revoked_ids_are_not_consulted": ("redis.call('ZCARD', OWN .. 'revoked')", "0"),
     "a_lease_that_ended_never_comes_back": (
         "redis.call('ZRANGEBYSCORE', OWN .. 'leases', '-inf', now,",

@@ -38,11 +38,11 @@ end
 advance()
 
 local function pop(list, wish)
-  if not may_push(list) then
-    wrong[#wrong + 1] = list
-    return {}
-  end
-  return redis.call('RPOP', list, wish) or {}
+  local found = redis.pcall('RPOP', list, wish) or {}
+  if not found.err then return found end
+  if not string.find(found.err, 'WRONGTYPE', 1, true) then error(found.err) end
+  wrong[#wrong + 1] = list
+  return {}
 end
 
 -- What was found, part by part: a table for each would cost more than all that is done with it.
@@ -54,9 +54,22 @@ local function note(queue, attempt, died, head, raw)
   heads[place], raws[place] = head, raw
 end
 
+local function new_of(queue, suffix) return queue == '' and '' or P .. queue .. suffix end
+
+-- Most queues have messages of the first step alone: one command says so of all the others.
+local function has_others(queue)
+  local lists = {}
+  for step = 2, #STEPS do
+    lists[2 * step - 3] = OWN .. 'back.' .. queue .. STEPS[step]
+    lists[2 * step - 2] = new_of(queue, STEPS[step])
+  end
+  return redis.call('EXISTS', unpack(lists)) > 0
+end
+
 local function take(queue, wish)
   local before = #raws
   for step, suffix in ipairs(STEPS) do
+    if step == 2 and not has_others(queue) then break end
     local whose = ' ' .. holder .. ' ' .. step .. ' ' .. #queue .. ':' .. queue .. ' '
     for _, value in ipairs(pop(OWN .. 'back.' .. queue .. suffix, wish - (#raws - before))) do
       local attempt, died, at = string.match(value, '^(%d+) (%d+) ()')
@@ -65,7 +78,7 @@ local function take(queue, wish)
     end
     if #raws - before >= wish then break end
     local head = '1 0' .. whose
-    for _, raw in ipairs(pop(queue == '' and '' or P .. queue .. suffix, wish - (#raws - before))) do
+    for _, raw in ipairs(pop(new_of(queue, suffix), wish - (#raws - before))) do
       note(queue, 1, 0, head, raw)
     end
     if #raws - before >= wish then break end

@@ -111,11 +111,11 @@ local function advance()
   local ended = redis.call('ZRANGEBYSCORE', OWN .. 'leases', '-inf', now, 'LIMIT', 0, CHUNK)
   table.sort(ended, function(a, b) return tonumber(a) > tonumber(b) end)
   for _, fence in ipairs(ended) do free(fence, 1) end
-  redis.call('ZREMRANGEBYSCORE', OWN .. 'soon', '-inf', now)
 end
 
 local function next_due() -- seconds as text, '' when nothing waits
   local first
+  redis.call('ZREMRANGEBYSCORE', OWN .. 'soon', '-inf', now)
   for _, name in ipairs({ 'delayed', 'leases', 'soon' }) do
     local score = tonumber(redis.call('ZRANGE', OWN .. name, 0, 0, 'WITHSCORES')[2])
     if score and (not first or score < first) then first = score end
