@@ -39,7 +39,10 @@ LINES = {
         r"local STEPS = { '', '\6\0223', '\6\0226', '\6\0229' }",
         r"local STEPS = { '\6\0229', '\6\0226', '\6\0223', '' }",
     ),
-    "the_newest_comes_first": ("redis.pcall('RPOP', list, wish)", "redis.pcall('LPOP', list, wish)"),
+    "the_newest_comes_first": (
+        "redis.pcall('RPOP', list, wish)",
+        "redis.pcall('LPOP', list, wish)",
+    ),
     "revoked_ids_are_not_consulted": ("redis.call('ZCARD', OWN .. 'revoked')", "0"),
     "a_lease_that_ended_never_comes_back": (
         "redis.call('ZRANGEBYSCORE', OWN .. 'leases', '-inf', now,",
