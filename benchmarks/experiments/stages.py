@@ -56,7 +56,8 @@ def measured(engine):
     noted = folder / "moments"
     noted.mkdir()
     environment = os.environ | {"MARKS": str(folder), "STAGES": str(noted)}
-    environment["PYTHONPATH"] = f"{HERE / 'stages'}:{HERE.parent}"
+    elsewhere = os.environ.get("PYTHONPATH", "")  # another version, to compare with
+    environment["PYTHONPATH"] = f"{HERE / 'stages'}:{HERE.parent}:{elsewhere}"
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         if engine == "redis":
