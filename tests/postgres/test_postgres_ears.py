@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from penstock.engines.memory_bells import Bells
+from penstock.engines.floor import Attention
 from penstock.engines.postgres import PostgresServer
-from penstock.engines.postgres_floor import AttentiveListener, Floor
+from penstock.engines.postgres_floor import Floor
 from penstock.errors import Unavailable
 from penstock.plan import Attentive, Exchange
 from penstock.url import Url
@@ -112,18 +112,19 @@ def test_a_connection_that_ends_between_borrowing_and_sleeping(engine):
     floor = Floor(connection, wake=wake, hear=lambda _: None)
     assert floor.borrow()
     floor.close()
-    listener = AttentiveListener(("work:orders",), Bells(), lambda: floor)
-    listener.attend()
-    assert not is_readable(listener)
-    assert listener.attended(ready=False) is False
-    listener.attend()
-    assert listener.attended(ready=True) is False
-    with listener._bells.lock:
-        listener.ring()
-    assert is_readable(listener)
-    listener.close()
+    bell = os.eventfd(0)
+    attention = Attention(bell, lambda: floor)
+    attention.begin()
+    assert not is_readable(attention)
+    attention.end(ready=False)
+    attention.begin()
+    attention.end(ready=True)
+    os.eventfd_write(bell, 1)
+    assert is_readable(attention)
+    attention.close()
     connection.close()
     os.close(wake)
+    os.close(bell)
 
 
 def test_a_forked_child_borrows_nothing_of_its_parents(engine):

@@ -11,13 +11,13 @@ import os
 import random
 import select
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from penstock.engines.floor import Attention, read_a_while
 from penstock.engines.memory_bells import BellListener, Bells
-from penstock.engines.postgres_floor import AttentiveListener, Floor
+from penstock.engines.postgres_floor import Floor
 from penstock.errors import PenstockError, Unavailable
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ __all__ = ["ALL", "Ears"]
 ALL = "*"  # told instead of names that are too many
 _LINGER = 10.0  # seconds that a connection is kept with nobody listening
 _LONGEST_PAUSE = 1.0  # seconds between two attempts to connect again
-_READS = 0.5  # seconds that a waiter reads for itself: who waits for longer may as well be woken
 _CONFIRMED = 10.0  # seconds that the server may take
 
 
@@ -40,16 +39,7 @@ class PostgresListener(BellListener):
         self._ears = ears
 
     def wait(self, timeout: float | None) -> bool:
-        began = time.monotonic()
-        floor = self._ears.borrow_floor()
-        if floor is not None:
-            try:
-                floor.read_until(self._reader, _READS if timeout is None else min(_READS, timeout))
-            finally:
-                floor.give_back()
-        if timeout is not None:
-            timeout = max(0.0, timeout - (time.monotonic() - began))
-        return super().wait(timeout)
+        return super().wait(read_a_while(self._ears.borrow_floor, self._reader, timeout))
 
     def close(self) -> None:
         closed = self._reader < 0
@@ -58,18 +48,26 @@ class PostgresListener(BellListener):
             self._ears.leave(self.names)
 
 
-class WorkListener(AttentiveListener):
+class WorkListener(PostgresListener):
     """Hears that there may be work, for a loop that may read the connection itself."""
 
     def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
-        super().__init__(names, ears.bells, ears.borrow_floor)
-        self._ears = ears
+        super().__init__(names, ears)
+        self._attention = Attention(self._reader, ears.borrow_floor)
+
+    def fileno(self) -> int:
+        return self._attention.fileno()
+
+    def attend(self) -> None:
+        self._attention.begin()
+
+    def attended(self, *, ready: bool) -> bool:
+        self._attention.end(ready=ready)
+        return self._rung
 
     def close(self) -> None:
-        closed = self._reader < 0
         super().close()
-        if not closed:
-            self._ears.leave(self.names)
+        self._attention.close()
 
 
 class Ears:

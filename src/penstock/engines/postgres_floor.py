@@ -1,6 +1,6 @@
 """Who reads the connection that hears from PostgreSQL: its own thread, or whoever waits for a bell.
 
-As on Redis, see :mod:`penstock.engines.redis_floor`; what is read are notifications, by libpq.
+See :mod:`penstock.engines.floor`; what is read are notifications, by libpq.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ import socket
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from penstock.engines.memory_bells import BellListener, Bells
-from penstock.engines.redis_floor import BothEnds
-from penstock.engines.redis_floor import Floor as SocketFloor
+from penstock.engines.floor import Floor as SocketFloor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from psycopg import Connection
 
-__all__ = ["AttentiveListener", "Floor"]
+__all__ = ["Floor"]
 
 Told = list[tuple[str, str]]  # channels, and what was told there
 
@@ -65,45 +63,3 @@ class Floor(SocketFloor):
         while (notify := self._libpq.notifies()) is not None:
             told.append((notify.relname.decode(), notify.extra.decode("utf-8", "replace")))
         return told
-
-
-class AttentiveListener(BellListener):
-    """A listener whose owner's loop may read the connection while it sleeps.
-
-    See :class:`penstock.plan.Attentive`. ``borrow`` gives the floor, or None.
-    """
-
-    def __init__(
-        self, names: tuple[str, ...], bells: Bells, borrow: Callable[[], Floor | None]
-    ) -> None:
-        super().__init__(names, bells)
-        self._both = BothEnds(self._reader)
-        self._borrow = borrow
-        self._floor: Floor | None = None  # while it is lent to this
-        self._counted = -1  # its descriptor
-
-    def fileno(self) -> int:
-        return self._both.fileno()
-
-    def attend(self) -> None:
-        self._floor = self._borrow()
-        if self._floor is not None:
-            self._counted = self._floor.fileno()
-            self._both.open(self._counted)
-
-    def attended(self, *, ready: bool) -> bool:
-        floor, self._floor = self._floor, None
-        if floor is not None:
-            self._both.shut(self._counted)
-            try:
-                if ready:
-                    floor.read()
-            except OSError:  # the thread will see it, too, and connects anew
-                pass
-            finally:
-                floor.give_back()
-        return self._rung
-
-    def close(self) -> None:
-        super().close()
-        self._both.close()

@@ -17,9 +17,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+from penstock.engines.floor import Floor
 from penstock.engines.memory_bells import Bells
 from penstock.engines.redis_batch import Word
-from penstock.engines.redis_floor import Floor
 from penstock.engines.redis_line import Line
 from penstock.engines.redis_listeners import (
     Answer,

@@ -6,10 +6,10 @@ was stored before comes as the reply, what is stored from then on as a message.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from penstock.engines.floor import read_a_while
 from penstock.engines.redis_batch import Batch, Pending
 from penstock.engines.redis_listeners import Question, RedisListener
 from penstock.engines.redis_records import CHUNK, as_told, get_records, meta_key
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from penstock.engines.redis_ears import Ears
 
 __all__ = ["Ends", "EndsListener"]
-
-
-_READS = 0.5  # seconds that a waiter reads for itself: who waits for longer may as well be woken
 
 
 class Ends(Listen, frozen=True):
@@ -45,16 +42,7 @@ class EndsListener(RedisListener):
 
     def wait(self, timeout: float | None) -> bool:
         """As for any listener; for a while its thread reads the connection itself."""
-        began = time.monotonic()
-        floor = self._ears.borrow_floor()
-        if floor is not None:
-            try:
-                floor.read_until(self._reader, _READS if timeout is None else min(_READS, timeout))
-            finally:
-                floor.give_back()
-        if timeout is not None:
-            timeout = max(0.0, timeout - (time.monotonic() - began))
-        return super().wait(timeout)
+        return super().wait(read_a_while(self._ears.borrow_floor, self._reader, timeout))
 
     def tell(self, channel: str, message: bytes) -> bool:
         record = as_told(self._ids[channel], message)

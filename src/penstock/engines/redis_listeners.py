@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from penstock.engines.floor import Attention
 from penstock.engines.memory_bells import BellListener
 from penstock.engines.redis_batch import Word
-from penstock.engines.redis_floor import BothEnds, Floor
 
 if TYPE_CHECKING:
     from penstock.engines.redis_ears import Ears
@@ -59,42 +59,24 @@ class ClaimListener(RedisListener):
 
     def __init__(self, names: tuple[str, ...], ears: Ears) -> None:
         super().__init__(names, ears)
-        self._both = BothEnds(self._reader)
-        self._floor: Floor | None = None  # while it is lent to this
+        self._attention = Attention(self._reader, ears.borrow_floor)
 
     def fileno(self) -> int:
-        return self._both.fileno()
+        return self._attention.fileno()
 
     def clear(self) -> None:
         BellListener.clear(self)
 
     def attend(self) -> None:
-        floor = self._ears.borrow_floor()
-        if floor is None:
-            return
-        try:
-            self._both.open(floor.fileno())
-        except OSError:  # the connection was closed in this moment: by a reconnect, say
-            floor.give_back()
-        else:
-            self._floor = floor
+        self._attention.begin()
 
     def attended(self, *, ready: bool) -> bool:
-        floor, self._floor = self._floor, None
-        if floor is not None:
-            self._both.shut(floor.fileno())
-            try:
-                if ready:
-                    floor.read()
-            except OSError:  # the thread will see it, too, and connects anew
-                pass
-            finally:
-                floor.give_back()
+        self._attention.end(ready=ready)
         return self._rung
 
     def close(self) -> None:
         super().close()
-        self._both.close()
+        self._attention.close()
 
 
 class HeedingListener(RedisListener):

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from penstock.engines.floor import Floor, _BothEnds
 from penstock.engines.memory_bells import Bells
-from penstock.engines.redis_floor import BothEnds, Floor
 from penstock.engines.redis_listeners import ClaimListener
 
 SOON = 10.0
@@ -137,7 +137,7 @@ def test_after_a_silence_it_asks_and_then_gives_up_even_while_it_is_lent(stage):
 def test_two_descriptors_are_one_while_the_other_is_open():
     one, ring_one = socket.socketpair()
     other, ring_other = socket.socketpair()
-    both = BothEnds(one.fileno())
+    both = _BothEnds(one.fileno())
     with one, ring_one, other, ring_other:
         ring_other.send(b"!")
         assert not _readable(both)
@@ -150,7 +150,7 @@ def test_two_descriptors_are_one_while_the_other_is_open():
         both.close()
 
 
-def _readable(both: BothEnds) -> bool:
+def _readable(both: _BothEnds) -> bool:
     return bool(select.select([both], [], [], 0)[0])
 
 

@@ -1,4 +1,4 @@
-"""Who reads the connection that hears: its own thread, or whoever waits for what it brings.
+"""Who reads a connection that hears: its own thread, or whoever waits for what it brings.
 
 A thread that reads and then wakes the one that waits costs a wake-up across cores, some 50 us. So
 a waiter may borrow the floor and read for itself, and tell the others what is theirs.
@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["BothEnds", "Floor"]
+__all__ = ["Attention", "Floor", "read_a_while"]
+
+_READS = 0.5  # seconds that a waiter reads for itself: who waits for longer may as well be woken
 
 
 class Floor:
@@ -133,7 +135,7 @@ class Floor:
                     return
 
 
-class BothEnds:
+class _BothEnds:
     """One descriptor for two: readable when the one is, and, while that is open, the other."""
 
     def __init__(self, descriptor: int) -> None:
@@ -159,3 +161,59 @@ class BothEnds:
         """Give the descriptor up."""
         if self._poller is not None:
             self._poller.close()
+
+
+class Attention:
+    """What a listener does whose owner's loop reads while it sleeps: :class:`plan.Attentive`.
+
+    ``descriptor`` is readable when it was rung; ``borrow`` gives the floor, or None.
+    """
+
+    def __init__(self, descriptor: int, borrow: Callable[[], Floor | None]) -> None:
+        self._both = _BothEnds(descriptor)
+        self._borrow = borrow
+        self._floor: Floor | None = None  # while it is lent to this
+        self._counted = -1  # its descriptor
+
+    def fileno(self) -> int:
+        return self._both.fileno()
+
+    def begin(self) -> None:
+        """The owner goes to sleep."""
+        self._floor = self._borrow()
+        if self._floor is not None:
+            self._counted = self._floor.fileno()
+            self._both.open(self._counted)
+
+    def end(self, *, ready: bool) -> None:
+        """It woke up; what there is to read is heard."""
+        floor, self._floor = self._floor, None
+        if floor is None:
+            return
+        self._both.shut(self._counted)
+        try:
+            if ready:
+                floor.read()
+        except OSError:  # the thread will see it, too, and connects anew
+            pass
+        finally:
+            floor.give_back()
+
+    def close(self) -> None:
+        """Give the descriptor up."""
+        self._both.close()
+
+
+def read_a_while(
+    borrow: Callable[[], Floor | None], descriptor: int, timeout: float | None
+) -> float | None:
+    """Read what comes until that descriptor is readable; gives what is left of the timeout."""
+    floor = borrow()
+    if floor is None:
+        return timeout
+    began = time.monotonic()
+    try:
+        floor.read_until(descriptor, _READS if timeout is None else min(_READS, timeout))
+    finally:
+        floor.give_back()
+    return None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
