@@ -25,14 +25,14 @@ was measured in the same run, in turn. What the figures say is on [the page](../
 """
 QUESTIONS = {
     "redis-drain": ("redis_drain.py", "--runs", "5"),
-    "redis-drain-no-results": ("redis_drain.py", "--runs", "5", "--no-results"),
+    "redis-drain-no-results": ("redis_drain.py", "--runs", "3", "--no-results"),
     "redis-drain-one-executor": (
-        "redis_drain.py", "--runs", "5", "--executors", "1", "--only", "penstock,raw-100",
+        "redis_drain.py", "--runs", "3", "--executors", "1", "--only", "penstock,raw-100",
     ),
     "redis-enqueue": ("redis_enqueue.py",),
     "redis-idle": ("redis_idle.py", "--runs", "5"),
     "redis-load": ("redis_load.py", "--runs", "2", "--seconds", "4"),
-    "redis-async": ("redis_async.py", "--runs", "5"),
+    "redis-async": ("redis_async.py", "--runs", "3"),
     "redis-backlog": ("redis_backlog.py",),
     "redis-payloads": ("redis_payloads.py", "--runs", "2"),
     "redis-events": ("redis_events.py",),
