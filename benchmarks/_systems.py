@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import _marks
+import redis
 
 __all__ = ["PEERS", "SYSTEMS", "Place", "cpu", "memory", "placed", "running", "tree", "wait"]
 
@@ -220,6 +221,7 @@ def placed(name, port, *, results=True, broker="", backend=""):
     """
     system = SYSTEMS[name]
     folder = Path(tempfile.mkdtemp(prefix="bench-")).resolve()
+    redis.Redis(port=port).flushall()  # what a killed worker held, some systems give back late
     url = f"redis://127.0.0.1:{port}"
     environment = os.environ | dict(system.settings)
     environment |= {"MARKS": str(folder), "PYTHONPATH": str(HERE), "REDIS_URL": url}

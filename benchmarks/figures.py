@@ -24,10 +24,12 @@ Written by `make figures` from the raw rounds, which lie beside it as JSON. Ever
 was measured in the same run, in turn. What the figures say is on [the page](../performance.md).
 """
 QUESTIONS = {
-    "redis-drain": ("redis_drain.py", "--runs", "5"),
-    "redis-drain-no-results": ("redis_drain.py", "--runs", "3", "--no-results"),
+    "redis-drain": (
+        "redis_drain.py", "--runs", "2", "--only", "penstock,celery,huey,taskiq,raw-100",
+    ),
+    "redis-drain-no-results": ("redis_drain.py", "--runs", "2", "--no-results"),
     "redis-drain-one-executor": (
-        "redis_drain.py", "--runs", "3", "--executors", "1", "--only", "penstock,raw-100",
+        "redis_drain.py", "--runs", "2", "--executors", "1", "--only", "penstock,raw-100",
     ),
     "redis-enqueue": ("redis_enqueue.py",),
     "redis-idle": ("redis_idle.py", "--runs", "5"),
@@ -36,7 +38,7 @@ QUESTIONS = {
     "redis-backlog": ("redis_backlog.py",),
     "redis-payloads": ("redis_payloads.py", "--runs", "2"),
     "redis-events": ("redis_events.py",),
-    "sqlite-drain": ("drain.py", "--runs", "5"),
+    "sqlite-drain": ("drain.py", "--runs", "3"),
     "postgres-idle": ("postgres_idle.py",),
     "amqp-drain": ("amqp_drain.py",),
     "amqp-idle": ("amqp_idle.py",),
