@@ -16,9 +16,11 @@ from servers import absent
 
 HERE = Path(__file__).parent
 FULL = os.environ.get("INTEROP") == "full"
-FILES = ["test_redis_places.py", "test_redis_tls.py", "test_redis_sentinel.py"]
-SLICE = ["test_redis_trouble.py::test_a_worker_is_back_within_seconds"]
-WHOLE = ["test_redis_trouble.py", "test_redis_custody.py", "test_redis_control.py"]
+SLICE = ["test_redis_places.py", "test_redis_trouble.py::test_a_worker_is_back_within_seconds"]
+WHOLE = [
+    f"test_redis_{part}.py"
+    for part in ("places", "tls", "sentinel", "trouble", "custody", "control")
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def python(old, *words):
 def test_the_oldest_client_library(old):
     said = python(old, "-c", "import redis, hiredis; print(redis.__version__, hiredis.__version__)")
     assert said.stdout.split() == ["5.0.0", "3.2.0"], said.stderr
-    tests = [HERE / name for name in FILES + (WHOLE if FULL else SLICE)]
+    tests = [HERE / name for name in (WHOLE if FULL else SLICE)]
     quiet = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves sockets open
     done = python(old, "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *map(str, tests))
     assert done.returncode == 0, done.stdout + done.stderr
