@@ -405,3 +405,18 @@ def test_a_state_that_only_looks_like_the_end_is_not_told(redis_server, redis_ur
     waiting.join(10.0)
     assert [record.state for record in found] == ["FAILURE"]
     store.close()
+
+
+def test_bells_of_a_listener_that_went_away_keep_no_other_from_being_armed(broker):
+    gone = broker.listen(["orders", "gone", "away"])
+    broker.publish([message()])
+    assert gone.wait(10.0)  # its bells are armed
+    gone.close()
+    assert broker.lease(["orders"], 5, 10.0)
+    listener = broker.listen(["orders"])
+    for _ in range(3):
+        broker.publish([message()])
+        assert listener.wait(10.0)
+        while leases := broker.lease(["orders"], 5, 10.0):
+            broker.settle(list(map(Done, leases)))
+    listener.close()

@@ -50,6 +50,7 @@ class Ears:
         self._lock = threading.Lock()
         self._wanted: Counter[str] = Counter()  # listeners of each bell
         self._armed: set[str] = set()  # keys whose change the server will tell
+        self._have_rung = False  # some may not be armed any more
         self._changed_keys: set[str] = set()  # since somebody asked
         self._answers: deque[Answer] = deque()  # what takes each reply to come, in order
         self._left: list[str] = []  # channels that nobody listens to any more, still subscribed
@@ -136,7 +137,8 @@ class Ears:
 
     def looked(self) -> None:
         """Somebody looked and found all there was: arm what has rung since."""
-        if len(self._armed) < len(self._wanted):  # a rare race with the thread arms it a turn later
+        if self._have_rung:
+            self._have_rung = False  # before arming: what rings from now on is seen by the next
             self.arm(list(self._wanted))
 
     def _look_at(self, name: str) -> Question:
@@ -337,6 +339,7 @@ class Ears:
             else:
                 names = ["key:" + key.decode("utf-8", "replace") for key in keys]
             self._armed.difference_update(names)
+            self._have_rung = True
             self._changed_keys.update(name for name in names if name in self._wanted)
         return names
 
