@@ -21,7 +21,7 @@ from penstock.testing.simulation import Violation, simulate
 Patch = pytest.MonkeyPatch
 Mutant = Callable[[Patch], None]
 
-SEEDS = (135, *range(60))  # the first shows a bug that few do
+SEEDS = (222, 236, 317, *range(60))  # the first show a bug that one in a hundred does
 MUTANTS: list[Mutant] = []
 
 # Every line of a script that is replaced, by the name of the bug that this makes.
