@@ -56,13 +56,24 @@ def test_delays_are_kept(scene):
 
 def test_what_is_delayed_waits_in_the_server(scene):
     """No worker holds it: all of them may stop meanwhile."""
-    task_id = scene.send("moment", countdown=3)
-    listed = scene.fleet.place.server.ctl("list_queues", "name", "messages", "--no-table-headers")
-    depths = dict(line.split("\t") for line in listed.splitlines())
-    delaying = [n for n, count in depths.items() if "delay" in n and int(count)]
+    for _ in range(
+        4
+    ):  # penstock's own queues for delays are used some seconds after they were made
+        task_id = scene.send("moment", countdown=3)
+        delaying = _delaying(scene.fleet.place.server)
+        assert scene.outcome(task_id)[0] == "SUCCESS"
+        if delaying:
+            break
     assert delaying
-    assert scene.outcome(task_id)[0] == "SUCCESS"
     wait_for(lambda: scene.fleet.waiting() == 0, what="a drained queue")
+
+
+def _delaying(server):
+    """The queues for delays, Celery's and penstock's, that hold a message."""
+    listed = server.ctl("list_queues", "name", "messages", "--no-table-headers")
+    depths = dict(line.split("\t") for line in listed.splitlines())
+    kinds = ("celery_delayed_", "penstock.wait.")
+    return [name for name, count in depths.items() if name.startswith(kinds) and int(count)]
 
 
 def test_the_queues_are_quorum_queues(scene):

@@ -172,11 +172,12 @@ def line(rabbit_server, rabbit_url):
         proxy.heal()
 
 
-@pytest.fixture
-def add(rabbit_server, rabbit_url, line):
+@pytest.fixture(params=["memory://", "rpc://"])
+def add(request, rabbit_server, rabbit_url, line):
+    """With ``rpc://`` the first call has an address made for its results."""
     url = rabbit_url.replace(f":{rabbit_server.port}/", f":{line.port}/")
-    app = App("shop", broker=url, backend="memory://", publish_timeout=TIMEOUT)
-    add = app.task(name="shop.add", ignore_result=True)(lambda x, y: x + y)
+    app = App("shop", broker=url, backend=request.param, publish_timeout=TIMEOUT)
+    add = app.task(name="shop.add")(lambda x, y: x + y)
     yield add
     line.heal()
     app.close()
@@ -206,8 +207,10 @@ def test_a_server_that_greets_nobody_holds_up_a_call_for_publish_timeout(add, li
     assert seconds < BOUND
 
 
-def test_who_waits_behind_others_waits_no_longer(add, line):
-    add.delay(1, 1)
+@pytest.mark.parametrize("calls_before", [0, 1])
+def test_who_waits_behind_others_waits_no_longer(add, line, calls_before):
+    for _ in range(calls_before):
+        add.delay(1, 1)
     line.stall()
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(raised_in, lambda: add.delay(2, 2)) for _ in range(8)]

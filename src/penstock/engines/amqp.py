@@ -61,7 +61,7 @@ class AmqpServer:
         self._custody = Line(
             self._connected, name="custody", heartbeat=self.heartbeat, lost=lost, beat=beat
         )
-        self.ears = Ears(self._connected, heartbeat=self.heartbeat)
+        self.ears = Ears(self._connected, heartbeat=self.heartbeat, where=url)
         _engines.add(self)
 
     def start_afresh_in_child(self) -> None:
@@ -164,6 +164,7 @@ class AmqpServer:
         port = url.port or (5671 if secure else 5672)
         host = url.host or "localhost"
         from penstock.engines.amqp_channel import MortalChannel
+        from penstock.engines.amqp_transport import transport_to
 
         connection = amqp.Connection(
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
@@ -179,6 +180,7 @@ class AmqpServer:
             client_properties={"product": "penstock", "connection_name": f"penstock {os.getpid()}"},
         )
         connection.Channel = MortalChannel
+        connection.Transport = transport_to
         return connection
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.engines.amqp_limit import Limit, reply_within
 from penstock.engines.amqp_line import Line
 from penstock.engines.amqp_live import Live
 from penstock.engines.memory_bells import Bells
@@ -83,7 +84,14 @@ class AmqpEar:
 class Ears:
     """All that listen by one connection. For any number of threads; a forked child has none."""
 
-    def __init__(self, connect: Callable[[Callable[[], int]], Live], *, heartbeat: float) -> None:
+    def __init__(
+        self,
+        connect: Callable[[Callable[[], int]], Live],
+        *,
+        heartbeat: float,
+        where: object,
+    ) -> None:
+        self._where = where
         self.bells = Bells()
         self._line = Line(connect, name="ears", heartbeat=heartbeat, lost=self._on_loss)
         self._open: set[AmqpEar] = set()
@@ -96,8 +104,14 @@ class Ears:
         self._lock = threading.Lock()
         self._line.start_afresh()
 
-    def open(self, prepare: Prepare, heard: Callable[[Heard], None] | None = None) -> AmqpEar:
-        """An ear that hears from now on; raises Unavailable, ConfigError.
+    def open(
+        self,
+        prepare: Prepare,
+        heard: Callable[[Heard], None] | None = None,
+        *,
+        limit: Limit | None = None,
+    ) -> AmqpEar:
+        """An ear that hears from now on; raises Unavailable, ConfigError, Uncertain.
 
         With ``heard`` it is told at once, by the thread that owns the connection; it keeps none.
         """
@@ -105,7 +119,8 @@ class Ears:
         with self._lock:
             self._open.add(ear)
         try:
-            self._line.run(lambda live: self._hear(live, ear))
+            hears = self._line.submit(lambda live: self._hear(live, ear))
+            reply_within(hears, limit, self._where)
         except BaseException:
             ear.close()
             raise
@@ -139,6 +154,8 @@ class Ears:
             on_cancel=lambda _: self._on_cancel(ear),
         )
         ear.queue = queue
+        if ear not in self._open:  # it was given up meanwhile
+            self._leave(live, ear)
 
     def _leave(self, live: Live, ear: AmqpEar) -> None:
         queue, ear.queue = ear.queue, ""

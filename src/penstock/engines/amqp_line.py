@@ -157,7 +157,7 @@ class Line:
             return
         self._beat_at = now + self._heartbeat / 4
         try:
-            live.connection.heartbeat_tick()
+            live.beat()
             if self._beat is not None:
                 self._beat(live)
         except Exception as error:  # noqa: BLE001 - whatever breaks it, the connection is no good
@@ -179,6 +179,7 @@ class Line:
             value = job(live)
             live.read_what_is_there()  # no frame may lie in the library's buffer while we listen
         except PenstockError as error:
+            self._read()  # and send what it had still to say
             if self._live is not None and self._live.is_broken(*_LASTING):
                 self._drop(error)
             future.set_exception(error)

@@ -116,12 +116,21 @@ class Live:
         except TimeoutError as error:
             raise Silent(f"it has said nothing for {REPLY_TIMEOUT:g} s") from error
 
+    def beat(self) -> None:
+        """Look after the connection's heart."""
+        self.connection.heartbeat_tick()
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what was written and waits for somebody to read."""
+        self.connection.transport.flush()
+
     def read_for(self, seconds: float) -> None:
         """Read what comes, and look after the connection's heart when nothing does."""
         try:
             self.connection.drain_events(timeout=seconds)
         except TimeoutError:
-            self.connection.heartbeat_tick()
+            self.beat()
 
     @property
     def takes_nothing(self) -> str:

@@ -57,10 +57,10 @@ class ResultStore(ABC):
     def part(self) -> None:  # noqa: B027 - where nobody is waited for nothing is to be done
         """Only last words follow, and :meth:`close`: a server that is away is not waited for."""
 
-    def reply_address(self) -> str:
+    def reply_address(self, seconds: float = 10.0) -> str:
         """Where results of this process's tasks go, from now on; by a store that ``replies``.
 
-        Raises Unavailable.
+        Raises Unavailable, after about so many seconds at the latest.
         """
         raise NotImplementedError
 

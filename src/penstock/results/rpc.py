@@ -21,7 +21,7 @@ from penstock.engines.amqp_ears import AmqpEar, Heard
 from penstock.engines.amqp_limit import Limit
 from penstock.engines.amqp_live import Live
 from penstock.engines.memory_bells import Bells
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, Unavailable, Uncertain
 from penstock.message import Record, new_id
 from penstock.plan import Plan, Wait
 from penstock.results.base import PlannedStore
@@ -90,12 +90,24 @@ class RpcStore(PlannedStore):
 
     # --- receiving ---------------------------------------------------------------------------
 
-    def reply_address(self) -> str:
+    def reply_address(self, seconds: float = 10.0) -> str:
         self._of_this_process()
-        with self._opening:
-            if self._ear is None:
-                self._ear = self.engine.ears.open(self._declared, self._on_result)
+        if self._ear is None:
+            self._open(Limit(seconds))
         return self._address
+
+    def _open(self, limit: Limit) -> None:
+        """Hear what comes to our address; one thread does it, others wait for it."""
+        late = f"RabbitMQ at {self.engine.url} has no queue for results yet; nothing was sent"
+        if not self._opening.acquire(timeout=max(0.0, limit.left)):
+            raise Unavailable(late)
+        try:
+            if self._ear is None:
+                self._ear = self.engine.ears.open(self._declared, self._on_result, limit=limit)
+        except Uncertain as error:
+            raise Unavailable(late) from error
+        finally:
+            self._opening.release()
 
     def _of_this_process(self) -> None:
         if self._pid != os.getpid():

@@ -33,13 +33,18 @@ class WithAddress:
         self.capabilities = broker.capabilities
 
     def publish_in(self, messages: Sequence[Message], seconds: float) -> None:
-        self._broker.publish_in(_addressed(messages, self._store.reply_address()), seconds)
+        ends = time.monotonic() + seconds
+        address = self._store.reply_address(seconds)
+        left = max(0.0, ends - time.monotonic())
+        self._broker.publish_in(_addressed(messages, address), left)
 
     async def apublish_in(self, messages: Sequence[Message], seconds: float) -> None:
         import asyncio
 
-        address = await asyncio.to_thread(self._store.reply_address)
-        await self._broker.apublish_in(_addressed(messages, address), seconds)
+        ends = time.monotonic() + seconds
+        address = await asyncio.to_thread(self._store.reply_address, seconds)
+        left = max(0.0, ends - time.monotonic())
+        await self._broker.apublish_in(_addressed(messages, address), left)
 
 
 def _addressed(messages: Sequence[Message], address: str) -> list[Message]:
