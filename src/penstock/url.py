@@ -14,6 +14,8 @@ __all__ = ["Url"]
 _FILES = frozenset({"sqlite", "db+sqlite"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _SEVERAL = re.compile("[,;]")  # between the servers of one address
+_AMQP = re.compile("(?i);(?=(?:py)?amqps?://)")
+_BETWEEN = {"sentinel": re.compile(";"), "amqp": _AMQP, "amqps": _AMQP, "pyamqp": _AMQP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,7 @@ class Url:
         if isinstance(text, Url):
             return text
         scheme, separator, _ = text.partition("://")
-        if scheme.lower() == "sentinel":
-            text = _one_address(text)
+        text = _one_address(text, scheme)
         if not separator or not _SCHEME.fullmatch(scheme):
             raise ConfigError(
                 "a broker or result store is named by a URL such as sqlite:///penstock.db "
@@ -86,20 +87,23 @@ class Url:
         return f"{self.scheme}://{login}{where}{self.path}"
 
 
-def _one_address(text: str) -> str:
-    """Celery's ``sentinel://host:port;sentinel://host:port/0``, with its hosts in one list."""
-    first, *others = text.split(";")
+def _one_address(text: str, scheme: str) -> str:
+    """Celery's ``amqp://host:port//;amqp://host:port//``, with its hosts in one list."""
+    separator = _BETWEEN.get(scheme.lower())
+    if separator is None:
+        return text
+    first, *others = separator.split(text)
     if not others:
         return text
-    start, _, path = first.removeprefix("sentinel://").partition("/")
+    start, _, path = first.removeprefix(f"{scheme}://").partition("/")
     places = [start.partition("?")[0]]
     for other in others:
-        place, slash, rest = other.removeprefix("sentinel://").partition("/")
+        place, slash, rest = other.removeprefix(f"{scheme}://").partition("/")
         place, mark, query = place.partition("?")
         places.append(place.rpartition("@")[2])
         path = rest if slash else path
         path += mark + query
-    return f"sentinel://{','.join(filter(None, places))}/{path}"
+    return f"{scheme}://{','.join(filter(None, places))}/{path}"
 
 
 def _server(text: str, default_port: int) -> tuple[str, int]:

@@ -57,6 +57,7 @@ class AmqpServer:
         self.url = url
         self.arguments_of: Callable[[str], Mapping[str, Any]] = lambda _: {}  # of missing queues
         self.heartbeat = number(url, "heartbeat", HEARTBEAT)
+        self._server = 0  # the one to try first, where the address names several
         self._out = Line(self._connected, name="out", heartbeat=self.heartbeat, beat=beat_out)
         self._custody = Line(
             self._connected, name="custody", heartbeat=self.heartbeat, lost=lost, beat=beat
@@ -127,8 +128,29 @@ class AmqpServer:
     # --- connecting --------------------------------------------------------------------------
 
     def _connected(self, epoch: Callable[[], int]) -> Live:
-        """A new connection; raises Unavailable, ConfigError."""
-        connection = self._library_connection()
+        """A new connection; raises Unavailable, ConfigError.
+
+        Of several servers it is the one that was there last, or the next that is.
+        """
+        servers = self.url.servers(5671 if self.url.scheme == "amqps" else 5672)
+        for left in reversed(range(len(servers))):
+            try:
+                connection = self._connection_to(*servers[self._server % len(servers)])
+            except Unavailable:
+                self._server += 1
+                if not left:
+                    raise
+            else:
+                break
+        return Live(
+            connection,
+            epoch=epoch(),
+            where=self.url,
+            arguments_of=self.arguments_of,
+        )
+
+    def _connection_to(self, host: str, port: int) -> Any:
+        connection = self._library_connection(host, port)
         import amqp
 
         try:
@@ -139,12 +161,7 @@ class AmqpServer:
             raise self._unreachable(error) from error
         except OSError as error:
             raise self._unreachable(error) from error
-        return Live(
-            connection,
-            epoch=epoch(),
-            where=self.url,
-            arguments_of=self.arguments_of,
-        )
+        return connection
 
     def _unreachable(self, error: Exception) -> Unavailable:
         return Unavailable(
@@ -152,7 +169,7 @@ class AmqpServer:
             "address right?"
         )
 
-    def _library_connection(self) -> Any:
+    def _library_connection(self, host: str, port: int) -> Any:
         url = self.url
         try:
             import amqp
@@ -160,9 +177,6 @@ class AmqpServer:
             raise ConfigError(
                 f"{url.scheme}:// needs py-amqp: pip install 'penstock[amqp]'"
             ) from error
-        secure = url.scheme == "amqps"
-        port = url.port or (5671 if secure else 5672)
-        host = url.host or "localhost"
         from penstock.engines.amqp_channel import MortalChannel
         from penstock.engines.amqp_transport import transport_to
 
@@ -172,7 +186,7 @@ class AmqpServer:
             password="guest" if url.password is None else url.password,  # the server's own default
             login_method=url.options.get("login_method", "PLAIN"),
             virtual_host=url.path.removeprefix("/") or "/",
-            ssl=_secured(url) if secure else False,
+            ssl=_secured(url, host) if url.scheme == "amqps" else False,
             connect_timeout=_CONNECT_TIMEOUT,
             read_timeout=REPLY_TIMEOUT,  # of replies for which the library knows no other limit
             write_timeout=_WRITE_TIMEOUT,
@@ -208,7 +222,7 @@ def number(url: Url, option: str, default: float) -> float:
     return value
 
 
-def _secured(url: Url) -> dict[str, Any]:
+def _secured(url: Url, host: str) -> dict[str, Any]:
     """What the library wants to know of TLS; the options are named as in redis URLs."""
     checks = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
     wanted = url.options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
@@ -222,7 +236,7 @@ def _secured(url: Url) -> dict[str, Any]:
     settings: dict[str, Any] = {name: value for name, value in said.items() if value}
     settings["cert_reqs"] = checks[wanted]
     if checks[wanted] is not ssl.CERT_NONE:
-        settings["server_hostname"] = url.host
+        settings["server_hostname"] = host
     return settings
 
 
