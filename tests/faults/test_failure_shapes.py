@@ -65,7 +65,10 @@ def test_what_is_delayed_is_due_at_its_time_after_a_restart(name, tmp_path):
         place.server.start()
         (lease,) = wait_for(lambda: _leased(broker), timeout=30)  # and not the hours of others
         assert time.time() >= due
-        assert (lease.message.id, lease.attempt) == (late.id, 1)
+        # A classic queue of RabbitMQ's says of all that it held that it was given out before.
+        attempts = {1, 2} if name == "rabbitmq" else {1}
+        assert (lease.message.id, lease.deaths) == (late.id, 0)
+        assert lease.attempt in attempts
         assert broker.settle([Done(lease)]) == []
         broker.close()
 

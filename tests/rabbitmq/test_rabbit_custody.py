@@ -232,3 +232,26 @@ def test_what_cannot_be_moved_is_kept_and_moved_later(opened, strict_queue, monk
 
 def _refusing(_epoch):
     raise Unavailable("the line is down")
+
+
+@pytest.mark.parametrize("lives", [1, 2], ids=["the server lived on", "the server died, too"])
+def test_a_death_is_told_from_one_of_the_server(rabbit_server, opened, line, queue, lives):
+    """A classic queue's flag means both; what counts as a death of a holder buries in the end."""
+    broker, other = opened(), opened(straight=True)
+    broker.publish([message(queue)])
+    (held,) = broker.lease([queue], 1, 30.0)
+    assert (held.attempt, held.deaths) == (1, 0)
+    if lives > 1:
+        forget_the_life(rabbit_server)
+    line.cut()
+    (again,) = wait_for(lambda: other.lease([queue], 1, 30.0))
+    assert (again.attempt, again.deaths) == (2, 2 - lives)
+
+
+def forget_the_life(server):
+    """As a kill does: the message that names it is in memory only."""
+    login = {"userid": server.USER, "password": server.PASSWORD}
+    with amqp.Connection(f"127.0.0.1:{server.port}", **login) as connection:
+        channel = connection.channel()
+        assert channel.queue_purge("penstock.boot") == 1
+        channel.basic_publish(amqp.Message("another", delivery_mode=1), routing_key="penstock.boot")

@@ -6,18 +6,19 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 
 import amqp
 import pytest
 
 from penstock.brokers.amqp import AmqpBroker
 from penstock.errors import ConfigError, EncodeError, Unavailable, Uncertain
-from penstock.message import Done, Message, new_id
+from penstock.message import Again, Done, Message, new_id
 from penstock.url import Url
 from proxy import TO_SERVER, Proxy
 from rabbit_server import RabbitServer
 from servers import certificate
-from workers import Bench
+from workers import Bench, wait_for
 
 long = pytest.mark.skipif(
     os.environ.get("FAULTS") != "full", reason="takes long: FAULTS=full, as in make faults"
@@ -144,7 +145,7 @@ def test_a_message_that_is_too_large_takes_nothing_along(url, opened):
 
 ALARMS = {
     "memory": ("set_vm_memory_high_watermark", "0.000001", "0.6"),
-    "disk": ("set_disk_free_limit", "1000TB", "50MB"),
+    "disk": ("set_disk_free_limit", "9000GB", "50MB"),
 }
 
 
@@ -257,6 +258,7 @@ def test_an_acknowledgement_that_was_lost_runs_nothing_twice(
 
 
 SOON = 3.0  # seconds from where the server accepts connections
+ELECTED = 10.0  # the same from where a node of three died: its queues have to find a new leader
 
 
 @long
@@ -288,5 +290,96 @@ def test_after_the_server_was_away_a_worker_goes_on_soon_and_nothing_is_lost(
         ran = [float(line) for line in bench.journal()]
         assert len(ran) > began, "all had run before: nothing is measured"
         assert min(moment for moment in ran if moment > back) < back + SOON
+        assert tasks.add.delay(1, 1).get(timeout=20) == 2
+        assert worker.stop() == 0
+
+
+@long
+def test_a_server_that_is_killed_again_and_again_buries_nothing(opened):
+    """Its classic queues say of all that they hold that it was given out before."""
+    with RabbitServer() as server:
+        broker = opened(server.url())
+        sent = message()
+        broker.publish([sent])
+        for _ in range(4):
+            server.kill()
+            server.start()
+            (lease,) = wait_for(lambda: leased(broker), timeout=30)
+            assert (lease.message.id, lease.deaths) == (sent.id, 0)
+            with suppress(Unavailable, Uncertain):
+                broker.settle([Again(lease, lease.message)])  # handed back, and it waits again
+        assert broker.settle([Done(wait_for(lambda: leased(broker), timeout=30)[0])]) == []
+
+
+def leased(broker):
+    try:
+        broker.tend()
+        return broker.lease(["orders"], 1, 30.0)
+    except (Unavailable, Uncertain):  # its line broke with the server
+        return None
+
+
+# --- several servers ----------------------------------------------------------------------------
+
+
+def test_the_next_server_of_an_address_is_used_where_one_is_away(rabbit_server, rabbit_url, opened):
+    """In Celery's way of writing it, too; and again where the one that was there goes."""
+    login, _, place = rabbit_url.removeprefix("amqp://").rpartition("@")
+    with Proxy(rabbit_server.port) as first:
+        for there in (f"127.0.0.1:{first.port}", place.split("/")[0]):
+            queue = f"orders-{new_id()}"
+            vhost = place.partition("/")[2]
+            several = f"amqp://{login}@127.0.0.1:1;amqp://{login}@{there}/{vhost}"
+            broker = opened(several)
+            broker.publish([message(queue)])
+            assert len(broker.lease([queue], 1, 10.0)) == 1
+        broker = opened(
+            f"amqp://{login}@127.0.0.1:{first.port},127.0.0.1:{rabbit_server.port}/{vhost}"
+        )
+        broker.publish([message(queue)])
+        first.refuse()
+        first.cut()
+        wait_for(lambda: published(broker, queue), timeout=10)
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        opened("amqp://127.0.0.1:1,127.0.0.1:2/").publish([message(queue)])
+
+
+def published(broker, queue):
+    try:
+        broker.publish([message(queue)])
+    except (Unavailable, Uncertain):
+        return False
+    return True
+
+
+@long
+def test_a_node_of_a_cluster_that_dies_takes_nothing_along(bench, monkeypatch):
+    """Quorum queues on three nodes; everybody is connected to the one that is killed."""
+    with ExitStack() as stack:
+        first = stack.enter_context(RabbitServer())
+        others = [stack.enter_context(RabbitServer(beside=first)) for _ in range(2)]
+        for other in others:
+            other.join(first)
+        nodes = ",".join(f"127.0.0.1:{node.port}" for node in (*others, first))
+        url = first.url().replace(f"127.0.0.1:{first.port}", nodes)
+        monkeypatch.setenv("PENSTOCK_BROKER_URL", url)
+        tasks = bench.tasks(
+            """
+            app.conf.update(publish_timeout=30.0, task_default_queue_type="quorum")
+
+            @app.task
+            def work(n):
+                note(str(time.monotonic()))
+                return 2 * n
+            """
+        )
+        worker = bench.worker("-c", "2")
+        results = tasks.work.send_many([(n,) for n in range(2000)])
+        results[200].get(timeout=30)
+        others[0].kill()
+        dead = time.monotonic()
+        assert [result.get(timeout=60) for result in results] == [2 * n for n in range(2000)]
+        ran = [float(line) for line in bench.journal()]
+        assert min(moment for moment in ran if moment > dead + 0.5) < dead + ELECTED
         assert tasks.add.delay(1, 1).get(timeout=20) == 2
         assert worker.stop() == 0

@@ -205,7 +205,9 @@ def test_failures_of_tasks(site, bench):
     sent = {name: app.send_task(f"tasks.{name}", kwargs={"secret": ARGUMENT}) for name in TASKS}
     sent["wrong arguments"] = app.send_task("unheard_of_too", [ARGUMENT], {ARGUMENT[:6]: ARGUMENT})
     if app.broker.capabilities.delays:
+        app.conf.publish_timeout = 10.0  # a fresh RabbitMQ takes what is delayed after 3.5 s
         app.send_task("tasks.fine", [ARGUMENT], countdown=3600)
+        app.conf.publish_timeout = 0.2
     expired = app.send_task("tasks.fine", [ARGUMENT], expires=-1)
     app.broker.publish([unreadable(name, body, queue) for name, body in UNREADABLE.items()])
     worker = bench.worker("-c", "2", "-l", "debug", "-Q", queue)

@@ -24,17 +24,22 @@ class RabbitServer(Server):
     SECONDS_TO_START = 60.0
     USER, PASSWORD = "tester", "open@42/sesame:"  # with what a URL must quote
 
-    def __init__(self, *, tls=False, settings=None):
+    def __init__(self, *, tls=False, settings=None, beside=None):
         self.tls = tls
         self.settings = settings or {}
+        self.beside = beside  # a node that this one is to form a cluster with
         if tls:
             self.PORTS = (*self.PORTS, "tls_port")
         super().__init__()
 
     def command(self):
         self._configure()
+        if self.beside is not None:
+            cookie = self.folder / ".erlang.cookie"
+            shutil.copyfile(self.beside.folder / ".erlang.cookie", cookie)
+            cookie.chmod(0o400)
         words = [f"{name}={value}" for name, value in self._environment().items()]
-        mapper = f"{_mortal()}{path_of('epmd')} -port {self.ports['epmd_port']}"
+        mapper = f"{_mortal()}{path_of('epmd')} -port {self._mapper_port}"
         # In one session, so that they end together; the server takes the shell's place, and the
         # kernel ends the mapper with it, also where nobody is left to end the session.
         both = f'{mapper} & exec "$0"'
@@ -54,10 +59,19 @@ class RabbitServer(Server):
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_PORT": self.port,
             "RABBITMQ_DIST_PORT": self.ports["dist_port"],
-            "ERL_EPMD_PORT": self.ports["epmd_port"],
+            "ERL_EPMD_PORT": self._mapper_port,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RUNNING_UNDER_SYSTEMD": "1",  # no shell that stays in front of it
         }
+
+    @property
+    def _mapper_port(self):
+        return (self.beside or self).ports["epmd_port"]
+
+    def join(self, other):
+        """Form a cluster with a node that this one was made beside."""
+        for words in (("stop_app",), ("reset",), ("join_cluster", other.node), ("start_app",)):
+            self.ctl(*words)
 
     @property
     def node(self):

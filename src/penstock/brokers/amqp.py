@@ -210,11 +210,11 @@ class AmqpBroker(AmqpListening):
         twins: list[int] = []  # tags
         keys = holdings.keys()
         for delivery in deliveries:
-            message, counts = read_delivery(delivery)
+            message, counts = read_delivery(live, delivery)
             if message.key in keys and is_keyed(delivery):
                 twins.append(delivery.tag)
             elif delivery.redelivered or message.ready_at > wall:
-                moves.append(returned(delivery, live.epoch, wall))
+                moves.append(returned(live, delivery, wall))
             else:
                 claimed.append(holdings.hold(delivery, message, counts, now + ttl))
                 keys.add(message.key)
@@ -399,7 +399,7 @@ class AmqpBroker(AmqpListening):
                 bells.disarm()
                 bells.settle()
             wall = self._clock.wall()
-            return [returned(one, live.epoch, wall) for one in bells.overdue(age)]
+            return [returned(live, one, wall) for one in bells.overdue(age)]
 
         return unclaimed
 

@@ -124,7 +124,7 @@ class AmqpListening(AmqpLooking):
             sources = [source for name in alone for source in (back_of(name), name)]
             found = bells.retire(sources)
             wall = self._clock.wall()
-            return [returned(one, live.epoch, wall) for one in found]
+            return [returned(live, one, wall) for one in found]
 
         yield from shifting((yield Exchange("retire", retire)))
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from penstock.brokers.amqp_boot import Boot
 from penstock.brokers.amqp_delays import rung
 from penstock.brokers.amqp_doorbell import Delivery
 from penstock.brokers.amqp_holdings import Held, Holdings
@@ -21,7 +22,7 @@ from penstock.brokers.amqp_queues import (
     HELD_EXCHANGE,
     back_of,
 )
-from penstock.brokers.amqp_wire import HELD, Burial, Counts, read, write
+from penstock.brokers.amqp_wire import HELD, Burial, Counts, died_with_it, read, write
 from penstock.engines.amqp import Out
 from penstock.engines.amqp_limit import Limit
 from penstock.engines.amqp_live import Live
@@ -88,11 +89,12 @@ def queue_of(source: str) -> str:
     return source.removeprefix(back_of(""))
 
 
-def read_delivery(delivery: Delivery) -> tuple[Message, Counts]:
-    """The message and its past; the server's flag tells of a holder that died."""
+def read_delivery(live: Live, delivery: Delivery) -> tuple[Message, Counts]:
+    """The message and its past; the server's flag may tell of a holder that died."""
     message, counts = read(delivery.message, queue_of(delivery.source))
     if delivery.redelivered:
-        counts = Counts(message.key, counts.attempts + 1, counts.deaths + 1, counts.ready)
+        deaths = counts.deaths + died_with_it(delivery.message, live.kept(Boot).seen())
+        counts = Counts(message.key, counts.attempts + 1, deaths, counts.ready)
     return message, counts
 
 
@@ -101,12 +103,12 @@ def is_keyed(delivery: Delivery) -> bool:
     return bool(delivery.message.properties.get("message_id"))
 
 
-def returned(delivery: Delivery, epoch: int, now: float) -> Move:
+def returned(live: Live, delivery: Delivery, now: float) -> Move:
     """A delivery on its way back to the head of its queue, or to its delay."""
-    message, counts = read_delivery(delivery)
+    message, counts = read_delivery(live, delivery)
     early = message.ready_at > now and not delivery.redelivered
     queue = message.queue if early else back_of(message.queue)
-    return Move(epoch, delivery.tag, parcel(message, now, queue=queue, counts=counts))
+    return Move(live.epoch, delivery.tag, parcel(message, now, queue=queue, counts=counts))
 
 
 def sending(

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from penstock.brokers.amqp_boot import Boot
 from penstock.brokers.amqp_delays import Delays
 from penstock.brokers.amqp_queues import Queues
+from penstock.brokers.amqp_wire import BOOT
 from penstock.engines.amqp_errors import Unsent, is_foreign, said
 from penstock.engines.amqp_limit import Limit
 from penstock.engines.amqp_live import Live, Silent
@@ -38,6 +40,7 @@ class Outbox:
         self._live = live
         self._queues = live.kept(Queues)
         self._delays = live.kept(Delays)
+        self._boot = ""
         self._channel: Any = None
         self._number = 0  # of the last message sent on the channel
         self._waiting: dict[int, int] = {}  # number -> place in the batch, in order
@@ -71,6 +74,7 @@ class Outbox:
         try:
             self._live.await_unblocked(limit)
             prepared = [self._ensured(parcel, limit) for parcel in parcels]
+            self._boot = self._live.kept(Boot).name()
             self._queues.register()
         except Exception as error:
             if is_foreign(error):
@@ -139,6 +143,7 @@ class Outbox:
     def _publish(self, channel: Any, place: int, parcel: Parcel) -> None:
         from amqp import spec
 
+        parcel.message.properties["application_headers"][BOOT] = self._boot
         try:
             # Not basic_publish(): that looks for news from the server before each message.
             channel.send_method(

@@ -7,6 +7,7 @@ Ours, which a Celery process never looks at:
 - ``penstock.held.<name>``: what one worker holds longer than the server lets it; see
   :mod:`penstock.brokers.amqp_long`.
 - ``penstock.dead``: dead letters.
+- ``penstock.boot``: the name of the server's present life; see :mod:`penstock.brokers.amqp_boot`.
 - ``penstock.queues``: the names of queues that penstock has made or listened to, for nobody can
   list queues by the protocol.
 
@@ -68,10 +69,8 @@ class Queues:
     def _arguments(self, queue: str) -> dict[str, Any]:
         """As the settings want it. What comes back to a queue is kept as safely as in it."""
         origin = queue.removeprefix(back_of(""))
-        if origin.startswith("penstock."):
-            return {}
         arguments = dict(self._live.arguments_of(origin))
-        if origin == queue:
+        if origin == queue and not origin.startswith("penstock."):
             return arguments
         return {k: v for k, v in arguments.items() if k == "x-queue-type"}
 
@@ -80,12 +79,15 @@ class Queues:
         import amqp
 
         names = {name for name in self._new.union(queues) if not name.startswith("penstock.")}
-        self._new.clear()
         if names:
             limits = {"x-max-length": _NAMES, "x-overflow": "drop-head"}
-            self._channel.queue_declare(
-                NAMES_QUEUE, durable=True, auto_delete=False, arguments=limits
-            )
+            try:
+                self._channel.queue_declare(
+                    NAMES_QUEUE, durable=True, auto_delete=False, arguments=limits
+                )
+            except amqp.NotFound:  # its node of a cluster is away: later
+                return
+        self._new.clear()
         for name in names:
             self._channel.basic_publish(
                 amqp.Message(name, delivery_mode=2), routing_key=NAMES_QUEUE

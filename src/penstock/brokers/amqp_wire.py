@@ -16,11 +16,23 @@ from penstock.message import Message
 from penstock.wire.names import is_name
 from penstock.wire.task import outer_header, readable_id
 
-__all__ = ["CUSTODY", "DEAD", "HELD", "Burial", "Counts", "burial_of", "read", "write"]
+__all__ = [
+    "BOOT",
+    "CUSTODY",
+    "DEAD",
+    "HELD",
+    "Burial",
+    "Counts",
+    "burial_of",
+    "died_with_it",
+    "read",
+    "write",
+]
 
 CUSTODY, DEAD = "penstock_custody", "penstock_dead"
 HELD = "penstock_held"  # what leads into a queue of ours
-_OURS = frozenset({CUSTODY, DEAD, HELD})
+BOOT = "penstock_boot"  # the life of the server in which it was sent
+_OURS = frozenset({BOOT, CUSTODY, DEAD, HELD})
 
 _OF_A_DEATH = ("reason", "queue", "exchange")
 _SAID = ("content_type", "content_encoding", "correlation_id", "reply_to", "type", "app_id")
@@ -153,6 +165,16 @@ def _counts(value: Any, key: str) -> Counts:
         if counts.key == key:
             return counts
     return Counts(key)
+
+
+def died_with_it(delivered: Any, boot: str) -> bool:
+    """Of what the server says it has delivered before: True when its holder must have died.
+
+    ``boot`` names the server's life. A quorum queue counts deliveries; a classic one may mean that
+    the server has died since the message was sent.
+    """
+    headers = delivered.properties.get("application_headers") or {}
+    return bool(headers.get("x-delivery-count") or (boot and headers.get(BOOT) == boot))
 
 
 def burial_of(delivered: Any) -> Burial | None:

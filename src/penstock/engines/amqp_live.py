@@ -126,9 +126,13 @@ class Live:
         self.connection.transport.flush()
 
     def read_for(self, seconds: float) -> None:
-        """Read what comes, and look after the connection's heart when nothing does."""
+        """Read a frame, and look after the connection's heart when none comes.
+
+        Not ``drain_events()``: that waits as long again after each frame that is not the last of
+        its kind, a heartbeat for example.
+        """
         try:
-            self.connection.drain_events(timeout=seconds)
+            self.connection.blocking_read(seconds)
         except TimeoutError:
             self.beat()
 
