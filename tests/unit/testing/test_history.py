@@ -158,6 +158,26 @@ def test_unless_the_broker_was_away_and_it_could_not_be_settled():
     assert told.broken() == {}
 
 
+def asked_twice(**setup):
+    """Two runs, for the first was cut off, and each asks for a retry."""
+    told = Told(custody="connection", **setup).sent().ran(10, 11)
+    return told.during(12, 13, "cut").ran(20, 21, pid=OTHER)
+
+
+def test_a_retry_that_two_runs_asked_for_may_be_there_twice_at_the_same_time():
+    told = asked_twice(atomic=False).ran(2000, 2010, retry=1).ran(2005, 2015, pid=OTHER, retry=1)
+    assert told.got(2020, "101-2000").broken() == {}
+
+
+@pytest.mark.parametrize(
+    ("again", "atomic"), [(2011, False), (2005, True)], ids=["its end is known", "one step"]
+)
+def test_and_is_no_excuse_elsewhere(again, atomic):
+    told = asked_twice(atomic=atomic).ran(2000, 2010, retry=1)
+    told.ran(again, 2015, pid=OTHER, retry=1).got(2020, f"202-{again}")
+    assert told.broken()["unexplained duplicate"] == 1
+
+
 def test_a_retry_is_no_duplicate():
     told = Told().sent().ran(10, 20).ran(30, 40, retry=1).got(50, "101-30")
     assert told.broken() == {}

@@ -36,11 +36,22 @@ def pairs(story: Story, rules: Rules) -> Iterator[Pair]:
     """Each run with the one that repeated it. A retry that the task asked for repeats nothing."""
     causes = Causes(story, rules)
     for task in story.tasks.values():
+        asked: list[Fault | None] = []  # of the retry before: why each run but the first
         for _, runs in itertools.groupby(
             sorted(task.runs, key=lambda run: (run.retry, run.start)), key=lambda run: run.retry
         ):
+            found: list[Fault | None] = []
             for run, again in itertools.pairwise(runs):
-                yield task, run, again, causes.of(run, again)
+                cause = causes.of(run, again)
+                at_once = run.end is None or run.end > again.start
+                if cause is None and at_once and not story.atomic and len(asked) > len(found):
+                    # Two runs had each asked for the retry, and where asking and ending are not
+                    # one step it may be there twice. Each of two workers may take one; what comes
+                    # after the first has ended finds its end.
+                    cause = asked[len(found)]
+                found.append(cause)
+                yield task, run, again, cause
+            asked = found
 
 
 def lost(story: Story, _rules: Rules) -> Iterator[Violation]:
