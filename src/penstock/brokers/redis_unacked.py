@@ -72,5 +72,5 @@ def restored(said: bytes) -> Held | None:
         priority = properties.get("priority") or 0
         step = step_of(int(priority))
         return Held(str(exchange or ""), str(routing_key), step, msgspec.json.encode(envelope))
-    except (msgspec.DecodeError, TypeError, KeyError, ValueError):
+    except (msgspec.DecodeError, TypeError, KeyError, ValueError, RecursionError):
         return None

@@ -111,5 +111,5 @@ def _classes(name: str, value: Any) -> Any:
     classes = value if isinstance(value, (tuple, list)) else (value,)
     for kind in classes:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            raise ConfigError(f"task option {name}: {kind!r} is no exception class")
+            raise ConfigError(f"task option {name}: {kind!r:.100} is no exception class")
     return tuple(classes)

@@ -48,7 +48,7 @@ def _described(queue: Any, name: str = "") -> dict[str, Any]:
         queue = {"name": getattr(queue, "name", ""), _ARGUMENTS: dict(arguments), **more}
     described = {"name": name, **queue}
     if not described["name"] or not isinstance(described["name"], str):
-        raise ConfigError(f"setting task_queues: a queue without a name: {queue!r}")
+        raise ConfigError(f"setting task_queues: a queue without a name: {queue!r:.100}")
     if unknown := described.keys() - _KNOWN:
         raise ConfigError(
             f"setting task_queues: {described['name']} has {', '.join(sorted(unknown))}, which is "

@@ -21,6 +21,6 @@ def parse_rate(text: object) -> float | None:
         rate = float(number) / _UNITS[unit.strip() or "s"]
     except (ValueError, KeyError):
         raise ConfigError(
-            f"rate_limit {text!r} is not a number of tasks per s, m or h, such as '10/m'"
+            f"rate_limit {text!r:.100} is not a number of tasks per s, m or h, such as '10/m'"
         ) from None
     return rate if rate > 0 else None

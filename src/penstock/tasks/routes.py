@@ -52,5 +52,7 @@ def _routed(name: str, settings: Settings) -> dict[str, Any]:
         return {}
     route = {"queue": found} if isinstance(found, str) else found
     if not route.keys() <= _ROUTE_KEYS:
-        raise ConfigError(f"setting task_routes: a route has a queue and a priority, not {route!r}")
+        raise ConfigError(
+            f"setting task_routes: a route has a queue and a priority, not {route!r:.100}"
+        )
     return dict(route)

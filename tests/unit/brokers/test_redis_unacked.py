@@ -63,6 +63,9 @@ def test_every_queue_of_a_topic_has_it():
     assert held("topics", "a.b").lists(bound) == ["one", "two"]
 
 
-@pytest.mark.parametrize("said", [b"no json", b"[]", b"[1, 2, 3]", b'[{}, "", ""]', b"null"])
+DEEP = b'[{"headers": ' + b"[" * 5_000 + b"]" * 5_000 + b', "properties": {}}, "", ""]'
+
+
+@pytest.mark.parametrize("said", [b"no json", b"[]", b"[1, 2, 3]", b'[{}, "", ""]', b"null", DEEP])
 def test_what_cannot_be_read_stays(said):
     assert restored(said) is None
