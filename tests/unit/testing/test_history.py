@@ -405,6 +405,20 @@ def test_a_line_that_is_no_event_is_named(tmp_path, line):
         list(read(path))
 
 
+@pytest.mark.parametrize(("spare", "read_as"), [(0, [1, 3]), (1, None)])
+def test_a_line_is_torn_only_at_the_end_of_a_page(tmp_path, spare, read_as):
+    torn = b'{"at": 2, "pid"'
+    first = b'{"at": 1, "op": "setup", "text": "%s"}\n'
+    fill = 4096 - len(first % b"") - len(torn) - spare
+    path = tmp_path / "history"
+    path.write_bytes(first % (b"x" * fill) + torn + b'{"at": 3, "op": "setup"}\n')
+    if read_as is None:
+        with pytest.raises(ValueError, match="line 2 of"):
+            list(read(path))
+    else:
+        assert [event["at"] for event in read(path)] == read_as
+
+
 def test_a_history_with_holes_is_not_clean():
     assert Told().note(1, "end", id="a", run="r").broken() == {"history": 1}
     told = Told().note(1, "fault", kind="stop", key="k", phase="end")

@@ -31,6 +31,9 @@ __all__ = ["Event", "Recorder", "read"]
 
 Event = dict[str, Any]
 
+_PAGE = 4096  # bytes; an event is shorter
+_FIRST = b'{"at": '  # of each event
+
 _OPS = (
     "setup", "send", "up", "start", "end", "result", "state", "dead", "fault", "sample", "finding",
 )  # fmt: skip
@@ -39,8 +42,8 @@ _OPS = (
 class Recorder:
     """Appends events, each with one ``write`` to a file that was opened for appending.
 
-    So the lines of many processes stay whole, and survive the SIGKILL of their writer. Usable
-    after a fork.
+    So the lines of many processes stay whole, and survive the SIGKILL of their writer: but for one
+    that it interrupts between two pages of the file, see `read`. Usable after a fork.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -62,14 +65,20 @@ class Recorder:
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Event]:
-    """The events of a file, as they stand there. A last line that was cut off is left out.
+    """The events of a file, as they stand there.
 
-    Raises ValueError for a line that is none.
+    One that was cut off is left out: the last, or one whose writer was killed at the end of a page
+    (the system copies a write page by page, and looks for a SIGKILL between them), so that the next
+    writer's begins there. Raises ValueError for a line that is none.
     """
+    offset = 0
     with Path(path).open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            torn = -offset % _PAGE
+            whole = line[torn:] if line.startswith(_FIRST, torn) else line
             if line.endswith(b"\n"):
-                yield _event(line, f"line {number} of {path} is no event")
+                yield _event(whole, f"line {number} of {path} is no event")
+            offset += len(line)
 
 
 def _event(line: bytes, complaint: str) -> Event:
