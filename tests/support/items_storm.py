@@ -66,7 +66,9 @@ class Storm:
         if way == 0:
             return self.queue.get_many(3, timeout=soon)
         if way == 1:
-            with suppress(ShutDown):  # when what is left does not match: the queue need not be empty
+            with suppress(
+                ShutDown
+            ):  # when what is left does not match: the queue need not be empty
                 return [self.queue.get(match=lambda item: item.number % 3 == 0, timeout=soon)]
             return []
         if way == 2:

@@ -164,17 +164,21 @@ def asked_twice(**setup):
     return told.during(12, 13, "cut").ran(20, 21, pid=OTHER)
 
 
-def test_a_retry_that_two_runs_asked_for_may_be_there_twice_at_the_same_time():
-    told = asked_twice(atomic=False).ran(2000, 2010, retry=1).ran(2005, 2015, pid=OTHER, retry=1)
-    assert told.got(2020, "101-2000").broken() == {}
+@pytest.mark.parametrize("again", [2005, 2015], ids=["while it runs", "before its end is stored"])
+def test_a_retry_that_two_runs_asked_for_may_be_there_twice_at_the_same_time(again):
+    told = asked_twice(atomic=False).ran(2000, 2010, retry=1)
+    told.ran(again, again + 10, pid=OTHER, retry=1).got(2030, "101-2000")
+    assert told.broken() == {}
 
 
 @pytest.mark.parametrize(
-    ("again", "atomic"), [(2011, False), (2005, True)], ids=["its end is known", "one step"]
+    ("again", "read", "atomic"),
+    [(2021, 2020, False), (3011, 3030, False), (2005, 2020, True)],
+    ids=["its end was read", "long after its end", "one step"],
 )
-def test_and_is_no_excuse_elsewhere(again, atomic):
+def test_and_is_no_excuse_elsewhere(again, read, atomic):
     told = asked_twice(atomic=atomic).ran(2000, 2010, retry=1)
-    told.ran(again, 2015, pid=OTHER, retry=1).got(2020, f"202-{again}")
+    told.ran(again, again + 10, pid=OTHER, retry=1).got(read, f"202-{again}")
     assert told.broken()["unexplained duplicate"] == 1
 
 
@@ -316,6 +320,13 @@ def test_how_fast_things_come_back():
     assert report.p("worker", 50) is None
     assert told.broken(executor_rerun_p99=0.5) == {"too slow": 1}
     assert told.broken(slot_p99=0.3) == {}
+
+
+def test_who_is_killed_twice_is_followed_once():
+    told = Told().killed(1000, EXECUTOR).killed(1001, EXECUTOR)
+    told.note(1020, "up", pid=103, zygote=ZYGOTE, supervisor=SUPERVISOR).killed(3000, 103)
+    told.note(3020, "up", pid=104, zygote=ZYGOTE, supervisor=SUPERVISOR)
+    assert judge(told.events).p("slot", 99) == pytest.approx(0.02)
 
 
 def test_how_fast_a_server_is_used_again():

@@ -43,15 +43,26 @@ def pairs(story: Story, rules: Rules) -> Iterator[Pair]:
             found: list[Fault | None] = []
             for run, again in itertools.pairwise(runs):
                 cause = causes.of(run, again)
-                at_once = run.end is None or run.end > again.start
-                if cause is None and at_once and not story.atomic and len(asked) > len(found):
+                if (
+                    cause is None
+                    and len(asked) > len(found)
+                    and not _settled(run, again, task, rules)
+                ):
                     # Two runs had each asked for the retry, and where asking and ending are not
                     # one step it may be there twice. Each of two workers may take one; what comes
-                    # after the first has ended finds its end.
-                    cause = asked[len(found)]
+                    # after the first is settled finds its end.
+                    cause = None if story.atomic else asked[len(found)]
                 found.append(cause)
                 yield task, run, again, cause
             asked = found
+
+
+def _settled(run: Run, again: Run, task: Task, rules: Rules) -> bool:
+    """The end of the one was stored when the other began: it was read, or is long ago."""
+    if run.end is None or run.end > again.start:
+        return False
+    bound = run.end + int(rules.settled_within * SECOND)
+    return again.start >= min(bound, bound if task.known is None else task.known)
 
 
 def lost(story: Story, _rules: Rules) -> Iterator[Violation]:
@@ -255,10 +266,12 @@ def slots(story: Story) -> Iterator[float]:
     ups: dict[int, list[int]] = defaultdict(list)
     for event in story.ups:
         ups[event["supervisor"]].append(event["at"])
+    dead: set[int] = set()
     for fault in story.faults:
         if fault.kind != "executor":
             continue
-        for pid in fault.pids:
+        for pid in fault.pids - dead:  # a zombie can be killed again, and has no second heir
+            dead.add(pid)
             boss = story.supervisor(pid)
             times = ups[boss] if boss is not None else []
             place = bisect_right(times, fault.begin)
