@@ -166,6 +166,14 @@ SYSTEMS = {
             "def call(n): return trip(n)",
             safe=False,
         ),
+        System(
+            "raw-amqp",
+            "_app_raw_amqp",
+            "_app_raw_amqp",
+            "run(n)",
+            "def call(n): return trip(n)",
+            safe=False,
+        ),
     )
 }
 PEERS = ("penstock", "celery", "celery-threads", "huey", "dramatiq", "taskiq")

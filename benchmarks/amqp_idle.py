@@ -1,7 +1,8 @@
 """How soon an idle worker answers on RabbitMQ: one call at a time, from call to result.
 
 penstock and Celery (for speed, and ``late`` for safety), each with its results in Redis and by
-``rpc://``; in turn, on the same servers. CPU is that of the idle worker.
+``rpc://``; in turn, on the same servers. CPU is that of the idle worker. The last row is the floor:
+bare py-amqp and redis-py, one process that takes, runs and answers.
 
     python benchmarks/amqp_idle.py [--runs 3] [--calls 200] [--only penstock,celery] [--json FILE]
 """
@@ -15,7 +16,7 @@ from _systems import cpu, placed, tree
 from _table import Table
 from redis_idle import CLIENT
 
-ASKED = ("penstock", "penstock rpc", "celery", "celery rpc", "celery-late")
+ASKED = ("penstock", "penstock rpc", "celery", "celery rpc", "celery-late", "raw-amqp")
 QUIET = 2.0  # seconds of doing nothing
 
 

@@ -38,6 +38,7 @@ QUESTIONS = {
     "redis-backlog": ("redis_backlog.py",),
     "redis-payloads": ("redis_payloads.py", "--runs", "2"),
     "redis-events": ("redis_events.py",),
+    "redis-growth": ("redis_growth.py", "--runs", "2"),
     "sqlite-drain": ("drain.py", "--runs", "3"),
     "postgres-idle": ("postgres_idle.py",),
     "amqp-drain": ("amqp_drain.py",),

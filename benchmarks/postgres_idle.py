@@ -3,7 +3,8 @@
 One call at a time, durable commits. The task tells the caller through a socket that it runs, so
 that peers which store no results can be measured as well; ours is also timed until the result is
 read. One worker with two executors, peers with two processes as their guides say; alternating in
-rounds on one server, each system in a database of its own. On a machine that others use, too, the
+rounds on one server, each system in a database of its own; and as the floor bare psycopg, with one
+process that takes, runs and answers. On a machine that others use, too, the
 lower quantiles (p10, p25) say more than the median.
 
     python benchmarks/postgres_idle.py [--runs 3] [--calls 200] [--only penstock,pgqueuer]
@@ -19,10 +20,20 @@ import tempfile
 import time
 from pathlib import Path
 
+import postgres_drain
 from _postgres import postgres_server
 from _systems import HERE, running
 from _table import Table
-from postgres_drain import PREPARE, PYTHON, WORKERS
+
+PYTHON = postgres_drain.PYTHON
+WORKERS = postgres_drain.WORKERS | {"raw": [[PYTHON, "-m", "_app_raw_postgres"]]}
+PREPARE = postgres_drain.PREPARE | {
+    "raw": """
+from _app_raw_postgres import SCHEMA, connect
+for statement in SCHEMA.split(";"):
+    connect("raw_none").execute(statement)
+"""
+}
 
 # Each defines `call(n)`: the call is stored when it returns.
 SEND = {
@@ -39,6 +50,7 @@ loop = asyncio.new_event_loop()
 queries = Queries(AsyncpgDriver(loop.run_until_complete(asyncpg.connect(os.environ["PG_URL"]))))
 def call(n): loop.run_until_complete(queries.enqueue("tell", b"%d" % n, 0))
 """,
+    "raw": "from _app_raw_postgres import Call as call",
 }
 CLIENT = """
 import os, socket, sys, time
@@ -97,7 +109,7 @@ def measure(system, calls, place):
     names = ("p10", "p25", "p50", "p99")
     figures = {"stored p50": stored[2]}
     figures |= {f"runs {name}": value for name, value in zip(names, ran, strict=True)}
-    result = ended if system == "penstock" else [float("nan")] * 4
+    result = ended if system in {"penstock", "raw"} else [float("nan")] * 4
     return figures | {f"result {name}": value for name, value in zip(names, result, strict=True)}
 
 

@@ -132,7 +132,8 @@ class PostgresBroker(PostgresLeasing):
             batch.call(SQL.publish, **arrays)
             self._forget_done(batch, messages)
 
-        yield Exchange("publish", publish, rings=rings)
+        # A worker may begin while we wait for the disk: what it settles brings this to disk, too.
+        yield Exchange("publish", publish, seen_early=True, rings=rings)
 
     def _forget_done(self, batch: Batch, messages: Sequence[Message]) -> None:
         keys = [message.key for message in messages]

@@ -174,7 +174,7 @@ class PostgresServer:
         for attempt in range(_ATTEMPTS):
             line = self._borrow()
             try:
-                replies = line.run(batch, durable=durable, rings=rings)
+                replies = line.run(batch, durable=durable, rings=rings, early=exchange.seen_early)
             except InTheWay:
                 self._room.release()
                 if attempt == _ATTEMPTS - 1:

@@ -2,7 +2,8 @@
 
 The client library connects (address, TLS, password) and reads rows; what is sent goes through its
 interface to libpq in pipeline mode. The statements of a batch end with one synchronisation point,
-which makes them one transaction without a word more; bells are rung behind it, in another one.
+which makes them one transaction without a word more; bells are rung behind it, in another one. What
+may be seen early is committed without waiting for the disk, and a third one waits for it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.engines.postgres_batch import Batch, Copy, Statement, in_schema, statement
 from penstock.engines.postgres_errors import answered, lost
 from penstock.engines.postgres_values import parameter
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, Uncertain
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -31,6 +32,8 @@ _BINARY = 1
 _PLACE = re.compile(rb"\$(\d+)")  # of a parameter
 _RING = "SELECT pg_notify(:channel, :told)"
 _RELAX, _STRICT = "SET synchronous_commit = off", "RESET synchronous_commit"
+# A commit waits for the log up to its own end if it wrote some of it; who listens hears nothing.
+_WAIT = "SELECT pg_logical_emit_message(true, 'penstock', '')"
 
 
 class Line:
@@ -69,13 +72,18 @@ class Line:
         """False when something lies there that nobody asked for: the end, as a rule."""
         return not self._poll.poll(0)
 
-    def run(self, batch: Batch, *, durable: bool, rings: Sequence[Ring]) -> list[Any]:
-        """Carry a batch out; gives the rows of each of its statements."""
+    def run(
+        self, batch: Batch, *, durable: bool, rings: Sequence[Ring], early: bool = False
+    ) -> list[Any]:
+        """Carry a batch out; gives the rows of each of its statements.
+
+        With ``early`` others see it and hear its bells while it is brought to disk.
+        """
         try:
             if batch.copy is not None:
                 self._copy(batch.copy, batch.commands, rings)
                 return []
-            return self._run(batch, durable=durable, rings=rings)
+            return self._run(batch, durable=durable, rings=rings, early=early)
         except BaseException as error:
             self.close()
             from psycopg import Error
@@ -84,12 +92,12 @@ class Line:
                 raise lost(str(error), self._where) from error
             raise
 
-    def _run(self, batch: Batch, *, durable: bool, rings: Sequence[Ring]) -> list[Any]:
+    def _run(
+        self, batch: Batch, *, durable: bool, rings: Sequence[Ring], early: bool
+    ) -> list[Any]:
         libpq, self._expected = self._libpq, []
         libpq.enter_pipeline_mode()
-        if durable == self._relaxed:
-            self._send(statement(_STRICT if durable else _RELAX, self._schema), {}, wanted=False)
-            self._relaxed = not durable
+        self._commit_later(not durable or early)
         for sql, values in batch.commands:
             self._send(statement(sql, self._schema), values)
         libpq.pipeline_sync()
@@ -98,9 +106,19 @@ class Line:
             self._send(statement(_RING, self._schema), values, wanted=False)
         if rings:
             libpq.pipeline_sync()
-        rows = self._replies(1 + bool(rings))
+        if early:
+            self._commit_later(False)
+            self._send(statement(_WAIT, self._schema), {}, wanted=False)
+            libpq.pipeline_sync()
+        rows = self._replies(1 + bool(rings) + early)
         libpq.exit_pipeline_mode()
         return rows
+
+    def _commit_later(self, relaxed: bool) -> None:
+        """Whether commits from here on wait for the disk."""
+        if relaxed != self._relaxed:
+            self._send(statement(_RELAX if relaxed else _STRICT, self._schema), {}, wanted=False)
+            self._relaxed = relaxed
 
     def _send(self, told: Statement, values: dict[str, Any], *, wanted: bool = True) -> None:
         name = self._prepared.get(told.sql)
@@ -122,6 +140,7 @@ class Line:
         """The rows of what was sent, up to so many synchronisation points."""
         self._flush()
         wanted, rows, failure = iter(self._expected), [], None
+        all_of_them = points
         while points:
             result = self._result()
             if result is None:  # the end of one statement's results
@@ -135,6 +154,8 @@ class Line:
                     rows.append(self._rows(result))
             elif failure is None:
                 failure = self._failure(result)
+                if points < all_of_them:  # what was asked for is done
+                    failure = Uncertain(f"it is stored, and telling so failed: {failure}")
         if failure is not None:
             raise failure
         return rows
