@@ -142,7 +142,7 @@ def test_a_quorum_queue_gets_no_priorities():
         ([{}], "without a name"),
         ([object()], "without a name"),
         ({"a": {"queue_argumets": {}}}, "queue_argumets"),
-        ({"a": {"queue_arguments": 5}}, "queue_arguments of a"),
+        ({"a": {"queue_arguments": 5}}, "a has queue_arguments that are no map"),
     ],
 )
 def test_queues_that_make_no_sense_are_refused(queues, says):

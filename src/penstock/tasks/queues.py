@@ -31,7 +31,7 @@ def queues_by_name(value: Any) -> dict[str, dict[str, Any]]:
         found = {each["name"]: each for each in described}
     else:
         raise ConfigError(
-            f"setting task_queues: a map of queues by name, or a list of them, not {value!r}"
+            f"setting task_queues: a map of queues by name, or a list of them, not {value!r:.100}"
         )
     return {
         name: {word: each[word] for word in each if word != "name"} for name, each in found.items()
@@ -49,13 +49,15 @@ def _described(queue: Any, name: str = "") -> dict[str, Any]:
     described = {"name": name, **queue}
     if not described["name"] or not isinstance(described["name"], str):
         raise ConfigError(f"setting task_queues: a queue without a name: {queue!r:.100}")
+    told = f"setting task_queues: {described['name']:.100}"
     if unknown := described.keys() - _KNOWN:
+        words = ", ".join(sorted(map(str, unknown)))
         raise ConfigError(
-            f"setting task_queues: {described['name']} has {', '.join(sorted(unknown))}, which is "
-            "not known here: what RabbitMQ is told of a queue stands in queue_arguments"
+            f"{told} has {words:.100}, which is not known here: what RabbitMQ is told of a queue "
+            "stands in queue_arguments"
         )
     if not isinstance(described.get(_ARGUMENTS) or {}, Mapping):
-        raise ConfigError(f"setting task_queues: queue_arguments of {described['name']} is a map")
+        raise ConfigError(f"{told} has queue_arguments that are no map")
     return described
 
 
