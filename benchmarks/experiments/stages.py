@@ -3,7 +3,8 @@
 The processes note when a few methods begin and end (`stages/sitecustomize.py`), which costs a few
 microseconds for each moment: compare shares, and runs of this script with each other.
 
-    python benchmarks/experiments/stages.py [redis|sqlite] [--calls 1000] [--tasks 20000]
+    python benchmarks/experiments/stages.py [redis|sqlite|rabbitmq|postgres] [--calls 1000]
+                                             [--tasks 20000]
 """
 
 import argparse
@@ -23,6 +24,8 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import _marks  # noqa: E402 - from the folder above
+from _postgres import postgres_server  # noqa: E402
+from _rabbit import rabbit_server  # noqa: E402
 from _redis import redis_server  # noqa: E402
 from _systems import SYSTEMS, cpu, running, tree, wait  # noqa: E402
 
@@ -60,9 +63,14 @@ def measured(engine):
     environment["PYTHONPATH"] = f"{HERE / 'stages'}:{HERE.parent}:{elsewhere}"
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        if engine == "redis":
+        if engine in {"redis", "rabbitmq"}:
             url = f"redis://127.0.0.1:{stack.enter_context(redis_server())}/0"
             environment["APP"] = json.dumps({"broker": url, "backend": url})
+        if engine == "rabbitmq":
+            broker, _ = stack.enter_context(rabbit_server())
+            environment["APP"] = json.dumps({"broker": broker, "backend": url})
+        if engine == "postgres":
+            environment["APP"] = json.dumps({"broker": stack.enter_context(postgres_server())})
         worker = stack.enter_context(running(SYSTEMS["penstock"].worker(2), folder, environment))
         yield folder, environment, worker
 
@@ -92,7 +100,11 @@ def one_by_one(engine, calls):
         if len(path) == len(TRIP):
             for times, at, before in zip(took, path, [path[0], *path], strict=False):
                 times.append((at - before) / 1000)
-    return [statistics.median(times) for times in took], len(took[0])
+    stored = [
+        at - call[0][0] for call in each_call(found) for at, _, what in call if what == "delay>"
+    ]
+    middle = [statistics.median(times) for times in took]
+    return middle, len(took[0]), statistics.median(stored) / 1000
 
 
 def each_call(found):
@@ -145,17 +157,20 @@ def drained(engine, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("engine", nargs="?", choices=["redis", "sqlite"], default="redis")
+    parser.add_argument(
+        "engine", nargs="?", choices=["redis", "sqlite", "rabbitmq", "postgres"], default="redis"
+    )
     parser.add_argument("--calls", type=int, default=1_000)
     parser.add_argument("--tasks", type=int, default=20_000)
     options = parser.parse_args()
-    medians, calls = one_by_one(options.engine, options.calls)
+    medians, calls, stored = one_by_one(options.engine, options.calls)
     print(f"one call at a time on {options.engine}: {calls} of {options.calls} went all the way\n")
     total = 0.0
     print(f"{'us':>7}{'from the start':>16}")
     for (who, _name, label), microseconds in zip(TRIP, medians, strict=True):
         total += microseconds
         print(f"{microseconds:7.0f}{total:16.0f}   {who}: {label}")
+    print(f"{stored:23.0f}   client: delay() has returned")
     print(f"\na drain of {options.tasks:,} no-ops, microseconds a task\n")
     for label, microseconds in drained(options.engine, options.tasks).items():
         print(f"{microseconds:7.1f}   {label}")
