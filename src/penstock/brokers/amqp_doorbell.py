@@ -40,6 +40,7 @@ class Doorbells:
         self._live = live
         self._armed: dict[str, float] = {}  # queue -> since when (monotonic)
         self.hung_still = False  # the bell that rang last, before it did
+        self.alone = 0  # so many rings more are taken for single messages
         self._names: dict[str, str] = {}  # queue -> consumer tag
         self._there: dict[str, deque[Delivery]] = {}
         self._prefetch: Any = None  # the channel on which it was said

@@ -17,6 +17,7 @@ from penstock.brokers.amqp_queues import Queues, back_of
 from penstock.clock import Clock
 from penstock.engines.amqp import AmqpServer, Out
 from penstock.engines.amqp_live import Live
+from penstock.engines.floor import Attention
 from penstock.engines.memory_bells import Bells
 from penstock.errors import NameTaken, PenstockError
 from penstock.plan import Exchange, Listener, Plan, drive
@@ -188,13 +189,20 @@ class _Ear:
         self._inner = bells.listen((*names, _ANNOUNCED))
         self._names = names
         self._broker: AmqpListening | None = broker
-        self.fileno = self._inner.fileno
+        self._attention = Attention(self._inner.fileno(), broker.engine.borrow_custody)
+        self.fileno = self._attention.fileno
+        self.attend = self._attention.begin
         self.wait = self._inner.wait
         self.clear = self._inner.clear
+
+    def attended(self, *, ready: bool) -> bool:
+        self._attention.end(ready=ready)
+        return self._inner.is_rung
 
     def close(self) -> None:
         """Stop listening."""
         self._inner.close()
+        self._attention.close()
         broker, self._broker = self._broker, None
         if broker is not None:
             broker.leave(self._names)

@@ -120,7 +120,9 @@ def sending(
     def run(live: Live) -> None:
         live.kept(Outbox).send(parcels, limit)
 
-    return Out("publish", run, limit=limit)
+    return Out(
+        "publish", run, limit=limit, fits=lambda live: live.kept(Outbox).is_ready_for(parcels)
+    )
 
 
 def acknowledging(moves: Sequence[Move]) -> Exchange:

@@ -20,6 +20,7 @@ __all__ = ["Outbox", "Parcel"]
 
 _WINDOW = 1_000  # unconfirmed messages
 _TRIES = 10  # by other ways, where queues are gone
+_SMALL = 16_384  # bytes of messages that a socket takes which takes anything
 _BEAT = 1.0  # seconds: so often it is looked after the connection's heart while nothing comes
 
 
@@ -68,6 +69,18 @@ class Outbox:
                 "somebody deletes it, or forbids to declare it"
             )
             raise Uncertain(text, stored=stored) if stored else Unavailable(text)
+
+    def is_ready_for(self, parcels: Sequence[Parcel]) -> bool:
+        """True when they are few and all that is waited for is their confirms."""
+        live = self._live
+        return (
+            bool(self._boot)
+            and self._channel.is_open
+            and not live.blocked
+            and all(x.delay is None and self._queues.is_there(x.queue) for x in parcels)
+            and sum(len(x.message.body) for x in parcels) <= _SMALL
+            and live.is_writable()
+        )
 
     def _prepared(self, parcels: Sequence[Parcel], limit: Limit) -> list[Parcel]:
         """Have all that they need; raises Unsent."""

@@ -66,6 +66,10 @@ class Queues:
             self._new.add(queue)
         self._there.add(queue)
 
+    def is_there(self, queue: str) -> bool:
+        """True when nothing has to be asked or said of it."""
+        return queue in self._there and queue not in self._new
+
     def _arguments(self, queue: str) -> dict[str, Any]:
         """As the settings want it. What comes back to a queue is kept as safely as in it."""
         origin = queue.removeprefix(back_of(""))

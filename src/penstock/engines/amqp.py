@@ -37,10 +37,12 @@ HEARTBEAT = 7.0  # under half of a lease: a holder that is cut off loses what it
 class Out(Exchange, frozen=True):
     """An exchange for the connection that publishes and declares.
 
-    With a limit whoever waits for its reply is told when that is over, whatever holds it up.
+    With a limit whoever waits for its reply is told when that is over, whatever holds it up: so
+    it is the thread's to do, unless it ``fits`` the connection as it is.
     """
 
     limit: Limit | None = None
+    fits: Callable[[Live], bool] | None = None  # nothing but its limit can hold it up
 
 
 class AmqpServer:
@@ -79,8 +81,10 @@ class AmqpServer:
     def execute(self, command: Command) -> Any:
         """Carry it out, blocking."""
         if isinstance(command, Exchange):
-            future = self._line(command).submit(command.run)
-            return reply_within(future, _limit_of(command), self.url)
+            line, limit = self._line(command), _limit_of(command)
+            fits = _fits(command)
+            future = line.at_once(command.run, fits) if limit is None or fits else None
+            return reply_within(future or line.submit(command.run), limit, self.url)
         if isinstance(command, Wait):
             return command.listener.wait(command.timeout)
         raise TypeError(f"this engine opens no bells: {command!r}")
@@ -109,6 +113,10 @@ class AmqpServer:
             reply.cancel()
             raise
         return reply.result()
+
+    def borrow_custody(self) -> Line | None:
+        """What brings deliveries, for a loop that waits for them; None where it is in use."""
+        return self._custody if self._custody.borrow() else None
 
     def post(self, exchange: Exchange) -> None:
         """Have it carried out soon; what goes wrong is nobody's business."""
@@ -208,6 +216,10 @@ def _seen(reply: asyncio.Future[Any]) -> None:
 
 def _limit_of(command: Exchange) -> Limit | None:
     return command.limit if isinstance(command, Out) else None
+
+
+def _fits(command: Exchange) -> Callable[[Live], bool] | None:
+    return command.fits if isinstance(command, Out) else None
 
 
 def number(url: Url, option: str, default: float) -> float:

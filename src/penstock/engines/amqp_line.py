@@ -1,9 +1,13 @@
-"""One connection to a RabbitMQ server, and the thread that owns it.
+"""One connection to a RabbitMQ server, and the thread that looks after it.
 
 The client library is no friend of threads, and a server that pushes wants somebody who listens.
 So jobs come to the thread in order, each a function of the live connection; between them it reads
 what the server pushes and keeps the connection's heart beating. A lost connection is made again
 by the next job.
+
+A change of threads costs some 0.1 ms. So who may wait does its job itself where the connection is
+there and nobody is at it, and a loop that waits for what it brings may borrow it and read; the
+thread sleeps meanwhile.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -32,6 +36,11 @@ Job = Callable[[Live], V]
 
 class Line:
     """Thread-safe; forgotten and made anew in a forked child."""
+
+    # While there is a thread: what wakes it, and what wakes whoever has borrowed the connection.
+    _ears: select.epoll
+    _lent: select.epoll
+    _nudge: int
 
     def __init__(
         self,
@@ -53,10 +62,12 @@ class Line:
     def start_afresh(self) -> None:
         """Know nothing of threads and connections: they were a parent's."""
         self._lock = threading.Lock()
+        self._floor = threading.Lock()  # held by whoever is at the connection
+        self._wanted = False  # by the thread: nobody else takes it before
         self._jobs: deque[tuple[Job[Any] | None, Future[Any]]] = deque()
         self._thread: threading.Thread | None = None
-        if self._wake >= 0:  # in a child: its copy of the parent's descriptor
-            os.close(self._wake)
+        if self._wake >= 0:  # in a child: its copies of the parent's descriptors
+            self._close_descriptors(self._wake)
         self._wake = -1
         self._live: Live | None = None
         self._beat_at = 0.0
@@ -74,9 +85,56 @@ class Line:
         self._put(job, future)
         return future
 
-    def run(self, job: Job[V]) -> V:
-        """What the job gives; raises what it raises."""
-        return self.submit(job).result()
+    def at_once(self, job: Job[V], fits: Callable[[Live], bool] | None = None) -> Future[V] | None:
+        """What came of a job that the caller does itself; None where that is not to be.
+
+        ``fits`` says of the connection whether it is.
+        """
+        if not self.borrow():
+            return None
+        try:
+            if self._live is None or (fits is not None and not fits(self._live)):
+                return None
+            future: Future[V] = Future()
+            self._do(job, future)
+            return future
+        finally:
+            self.give_back()
+
+    def borrow(self) -> bool:
+        """Have the connection until it is given back, which is soon after :meth:`fileno` is ready.
+
+        False where somebody is at it.
+        """
+        if self._idle() is None or not self._floor.acquire(blocking=False):
+            return False
+        live = self._idle()
+        if live is None:
+            self._floor.release()
+            return False
+        self._watch(live, watched=False)
+        return True
+
+    def fileno(self) -> int:
+        """Ready when the borrower should read."""
+        return self._lent.fileno()
+
+    def read(self) -> None:
+        """Read what has come to the borrower."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._nudge)
+        if self._live is not None and self._live.is_readable():
+            self._read()
+
+    def give_back(self) -> None:
+        """Let others have the connection."""
+        if self._live is not None:
+            self._watch(self._live)
+        self._floor.release()
+
+    def _idle(self) -> Live | None:
+        """The connection, where nothing is to be done with it."""
+        return None if self._jobs or self._wanted else self._live
 
     def close(self) -> None:
         """End thread and connection, after the jobs so far; a later job begins again."""
@@ -96,6 +154,10 @@ class Line:
                     future.set_result(None)
                     return
                 self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+                self._ears, self._lent = select.epoll(), select.epoll()
+                self._ears.register(self._wake, select.EPOLLIN)
+                self._lent.register(self._nudge, select.EPOLLIN)
                 self._thread = threading.Thread(
                     target=self._serve, name=f"penstock-amqp-{self._name}", daemon=True
                 )
@@ -103,44 +165,73 @@ class Line:
             self._jobs.append((job, future))
             os.eventfd_write(self._wake, 1)
 
-    # --- the owner ---------------------------------------------------------------------------
+    # --- the thread --------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        wake = self._wake
+        wake, ears = self._wake, self._ears
         while True:
-            self._listen(wake)
-            while self._jobs:
-                job, future = self._jobs.popleft()
-                if job is None:
-                    self._end(wake)
-                    future.set_result(None)
-                    return
-                self._do(job, future)
-            self._keep_alive()
+            self._listen(wake, ears)
+            with self._taken_floor():
+                while self._jobs:
+                    job, future = self._jobs.popleft()
+                    if job is None:
+                        self._end(wake)
+                        future.set_result(None)
+                        return
+                    self._do(job, future)
+                self._keep_alive()
+
+    @contextlib.contextmanager
+    def _taken_floor(self) -> Iterator[None]:
+        """The connection; whoever has borrowed it is asked for it."""
+        if not self._floor.acquire(blocking=False):
+            self._wanted = True
+            os.eventfd_write(self._nudge, 1)
+            self._floor.acquire()
+            self._wanted = False
+        try:
+            yield
+        finally:
+            self._floor.release()
+
+    def _close_descriptors(self, wake: int) -> None:
+        for one in (self._ears, self._lent):
+            one.close()
+        for descriptor in (self._nudge, wake):
+            os.close(descriptor)
 
     def _end(self, wake: int) -> None:
         self._hang_up()
         with self._lock:
             self._thread = None
             self._wake = -1
-            os.close(wake)
+            self._close_descriptors(wake)
             left, self._jobs = self._jobs, deque()
         for job, future in left:  # they came while we were leaving
             self._put(job, future)
 
-    def _listen(self, wake: int) -> None:
+    def _listen(self, wake: int, ears: select.epoll) -> None:
         """Wait for jobs; read what comes meanwhile."""
         while not self._jobs:
-            watched = [wake]
-            if self._live is not None:
-                watched.append(self._live.connection.sock.fileno())
             timeout = max(0.0, self._beat_at - time.monotonic()) if self._live else None
-            ready = select.select(watched, [], [], timeout)[0]
+            ready = [descriptor for descriptor, _ in ears.poll(timeout)]
             if wake in ready:
                 os.eventfd_read(wake)
-            if len(watched) > 1 and watched[1] in ready:
-                self._read()
-            self._keep_alive()
+            with self._taken_floor():
+                if any(descriptor != wake for descriptor in ready):
+                    self._read()
+                self._keep_alive()
+
+    def _watch(self, live: Live, *, watched: bool = True) -> None:
+        """Have the thread woken by what comes, or not, while it is somebody else's to read."""
+        with contextlib.suppress(Exception):  # a connection that is no good has no socket
+            descriptor = live.connection.sock.fileno()
+            if watched:
+                self._ears.register(descriptor, select.EPOLLIN)
+            else:
+                self._ears.unregister(descriptor)
+
+    # --- whoever has the floor ---------------------------------------------------------------
 
     def _read(self) -> None:
         live = self._live
@@ -177,7 +268,8 @@ class Line:
     def _do_with(self, live: Live, job: Job[Any], future: Future[Any]) -> None:
         try:
             value = job(live)
-            live.read_what_is_there()  # no frame may lie in the library's buffer while we listen
+            live.flush()
+            live.read_what_was_fetched()
         except PenstockError as error:
             self._read()  # and send what it had still to say
             if self._live is not None and self._live.is_broken(*_LASTING):
@@ -186,18 +278,26 @@ class Line:
         except Exception as error:  # noqa: BLE001 - the caller is told of everything
             self._drop(error)
             future.set_exception(_in_doubt(error, live.where))
+        except BaseException as error:  # Ctrl-C: half of something may have been said, or heard
+            self._drop(error)
+            raise
         else:
             future.set_result(value)
 
     def _new(self) -> Live:
         self._beat_at = time.monotonic() + self._heartbeat / 4
-        return self._connect(time.monotonic_ns)
+        live = self._connect(time.monotonic_ns)
+        with contextlib.suppress(Exception):
+            self._lent.register(live.connection.sock.fileno(), select.EPOLLIN)
+        self._watch(live)
+        return live
 
     def _drop(self, error: BaseException) -> None:
         live, self._live = self._live, None
         if live is None:
             return
         telemetry.emit("amqp.lost", error=error, line=self._name)
+        self._watch(live, watched=False)
         with contextlib.suppress(Exception):
             live.connection.collect()
         if self._lost is not None:
@@ -206,6 +306,7 @@ class Line:
     def _hang_up(self) -> None:
         live, self._live = self._live, None
         if live is not None:
+            self._watch(live, watched=False)
             with contextlib.suppress(Exception):
                 live.connection.close()
             with contextlib.suppress(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -101,12 +102,34 @@ class Live:
         except TimeoutError as error:
             raise Silent(f"it has said nothing for {timeout:g} s") from error
 
+    def read_what_was_fetched(self) -> None:
+        """Read what lies here already, of which the socket does not tell any more."""
+        try:
+            while self.connection.transport.has_fetched():
+                self.connection.drain_events(timeout=0)
+        except TimeoutError:  # half of a thing: the socket tells of the rest
+            return
+
+    def is_readable(self) -> bool:
+        """True when there is something to read."""
+        there: bool = self.connection.transport.has_fetched()
+        return there or bool(self._polled(select.POLLIN))
+
+    def is_writable(self) -> bool:
+        """True when a little can be sent without waiting for the server to read."""
+        return bool(self._polled(select.POLLOUT))
+
+    def _polled(self, events: int) -> object:
+        poll = select.poll()
+        poll.register(self.connection.sock, events)
+        return poll.poll(0)
+
     def read_what_is_there(self) -> None:
         """Read all that has come already."""
         try:
-            while True:
+            while self.is_readable():
                 self.connection.drain_events(timeout=0)
-        except TimeoutError:
+        except TimeoutError:  # half of a thing
             return
 
     def wait(self, channel: Any, methods: Any) -> Any:
@@ -146,7 +169,8 @@ class Live:
 
     def await_unblocked(self, limit: Limit) -> None:
         """Wait while the server takes nothing; raises Unavailable in the end."""
-        self.read_what_is_there()
+        if self.is_readable():
+            self.read_what_is_there()
         while self.blocked:
             left = limit.left_before
             if left <= 0:

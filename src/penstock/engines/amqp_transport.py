@@ -52,12 +52,17 @@ class _Together:
     def having_timeout(self, timeout: float | None) -> AbstractContextManager[Any]:
         """How long what is read within may take; writing has a limit of its own."""
         self.flush()
-        if self._has_frame():
+        if self.has_frame():
             return nullcontext(self.sock)
         changed: AbstractContextManager[Any] = super().having_timeout(timeout)  # type: ignore[misc]
         return changed
 
-    def _has_frame(self) -> bool:
+    def has_fetched(self) -> bool:
+        """True when there is something to read of which the socket does not tell."""
+        return self.has_frame()
+
+    def has_frame(self) -> bool:
+        """True when a whole frame was fetched."""
         there = self._read_buffer
         if len(there) < _HEAD:
             return False
@@ -70,7 +75,8 @@ class _Tcp(_Together, transport.TCPTransport):  # type: ignore[misc]
 
 
 class _Tls(_Together, transport.SSLTransport):  # type: ignore[misc]
-    pass
+    def has_fetched(self) -> bool:
+        return self.has_frame() or self.sock.pending() > 0
 
 
 def transport_to(

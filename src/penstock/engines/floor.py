@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 __all__ = ["Attention", "Floor", "read_a_while"]
 
@@ -163,16 +163,32 @@ class _BothEnds:
             self._poller.close()
 
 
+class Lent(Protocol):
+    """A connection whose reading is the borrower's until it is given back."""
+
+    def fileno(self) -> int:
+        """Ready when there is something to read."""
+        ...
+
+    def read(self) -> None:
+        """Hear what there is; raises OSError at the end."""
+        ...
+
+    def give_back(self) -> None:
+        """Let others read again."""
+        ...
+
+
 class Attention:
     """What a listener does whose owner's loop reads while it sleeps: :class:`plan.Attentive`.
 
     ``descriptor`` is readable when it was rung; ``borrow`` gives the floor, or None.
     """
 
-    def __init__(self, descriptor: int, borrow: Callable[[], Floor | None]) -> None:
+    def __init__(self, descriptor: int, borrow: Callable[[], Lent | None]) -> None:
         self._both = _BothEnds(descriptor)
         self._borrow = borrow
-        self._floor: Floor | None = None  # while it is lent to this
+        self._floor: Lent | None = None  # while it is lent to this
         self._counted = -1  # its descriptor
 
     def fileno(self) -> int:

@@ -60,6 +60,11 @@ class BellListener:
                 self._rung = False
                 os.read(self._reader, len(_ONE))
 
+    @property
+    def is_rung(self) -> bool:
+        """True when a ring is unheard."""
+        return self._rung
+
     def ring(self) -> None:
         """Make the descriptor readable; called with the lock of the bells held."""
         if not self._rung:

@@ -92,9 +92,7 @@ class Line:
                 raise lost(str(error), self._where) from error
             raise
 
-    def _run(
-        self, batch: Batch, *, durable: bool, rings: Sequence[Ring], early: bool
-    ) -> list[Any]:
+    def _run(self, batch: Batch, *, durable: bool, rings: Sequence[Ring], early: bool) -> list[Any]:
         libpq, self._expected = self._libpq, []
         libpq.enter_pipeline_mode()
         self._commit_later(not durable or early)
