@@ -6,6 +6,7 @@ import amqp
 import pytest
 from msgspec.structs import replace
 
+from penstock.brokers import amqp_claims
 from penstock.brokers.amqp import AmqpBroker
 from penstock.errors import Unavailable, Uncertain
 from penstock.message import Again, Done, Message, Record, key_after, new_id
@@ -255,3 +256,39 @@ def forget_the_life(server):
         channel = connection.channel()
         assert channel.queue_purge("penstock.boot") == 1
         channel.basic_publish(amqp.Message("another", delivery_mode=1), routing_key="penstock.boot")
+
+
+def test_single_messages_are_taken_without_a_look_behind_each(opened, queue, monkeypatch):
+    broker, client = opened(straight=True), opened(straight=True)
+    looks = []
+    get = amqp_claims._Claim._get
+    monkeypatch.setattr(
+        amqp_claims._Claim, "_get", lambda *words: looks.append(words) or get(*words)
+    )
+    ear = broker.listen([queue])
+    looked = []
+    for _ in range(9):
+        client.publish([message(queue)])
+        assert ear.wait(20)
+        looks.clear()
+        _, (lease,) = broker.settle_and_lease([], [queue], 100, 30.0)
+        looked.append(bool(looks))
+        broker.settle([Done(lease)])
+    assert looked.count(True) <= 3, "each fourth, and those behind which one was found"
+    ear.close()
+
+
+def test_what_lies_behind_the_one_that_rang_is_taken_all_the_same(opened, queue):
+    broker, client = opened(straight=True), opened(straight=True)
+    ear = broker.listen([queue])
+    client.publish([message(queue)])
+    assert ear.wait(20)
+    _, first = broker.settle_and_lease([], [queue], 100, 30.0)
+    client.publish([message(queue) for _ in range(20)])
+    found = list(first)
+    while len(found) < 21:
+        assert ear.wait(20), "a message lies there, and nobody is told"
+        found += broker.settle_and_lease([], [queue], 100, 30.0)[1]
+    assert len({lease.message.key for lease in found}) == 21
+    broker.settle([Done(lease) for lease in found])
+    ear.close()
