@@ -22,7 +22,7 @@ LINES = {
     "sqlite": {},
     "redis": {"server": 15, "cut": 130},
     "postgres": {"server": 13, "cut": 115},
-    "rabbitmq": {"server": 4, "cut": 60},  # it takes seconds to start
+    "rabbitmq": {"server": 5, "cut": 60},  # it takes seconds to start
     "zookeeper": {"server": 2, "cut": 20},
 }
 SMALL = {"zookeeper": 0.1}  # of the tasks and of the faults: it is for low rates
