@@ -51,7 +51,7 @@ def end_of(limit: Limit | None) -> float | None:
 
 def reply_within(future: Future[V], limit: Limit | None, where: object) -> V:
     """What a job gives; raises Unavailable, or Uncertain where it was begun in time."""
-    if limit is None:
+    if limit is None or future.done():
         return future.result()
     while True:
         if wait((future,), end_of(limit)).done:

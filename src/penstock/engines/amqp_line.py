@@ -93,7 +93,7 @@ class Line:
         if not self.borrow():
             return None
         try:
-            if self._live is None or (fits is not None and not fits(self._live)):
+            if self._live is None or (fits is not None and not _does(fits, self._live)):
                 return None
             future: Future[V] = Future()
             self._do(job, future)
@@ -311,6 +311,13 @@ class Line:
                 live.connection.close()
             with contextlib.suppress(Exception):
                 live.connection.collect()
+
+
+def _does(fits: Callable[[Live], bool], live: Live) -> bool:
+    try:
+        return fits(live)
+    except Exception:  # noqa: BLE001 - it is broken: whose job it is sees to that
+        return False
 
 
 def _in_doubt(error: Exception, where: object) -> Exception:

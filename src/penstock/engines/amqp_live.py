@@ -113,16 +113,16 @@ class Live:
     def is_readable(self) -> bool:
         """True when there is something to read."""
         there: bool = self.connection.transport.has_fetched()
-        return there or bool(self._polled(select.POLLIN))
+        return there or self._is_ready(select.POLLIN)
 
     def is_writable(self) -> bool:
         """True when a little can be sent without waiting for the server to read."""
-        return bool(self._polled(select.POLLOUT))
+        return self._is_ready(select.POLLOUT)
 
-    def _polled(self, events: int) -> object:
+    def _is_ready(self, event: int) -> bool:
         poll = select.poll()
-        poll.register(self.connection.sock, events)
-        return poll.poll(0)
+        poll.register(self.connection.sock, event)
+        return bool(poll.poll(0))
 
     def read_what_is_there(self) -> None:
         """Read all that has come already."""
