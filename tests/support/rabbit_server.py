@@ -24,9 +24,10 @@ class RabbitServer(Server):
     SECONDS_TO_START = 60.0
     USER, PASSWORD = "tester", "open@42/sesame:"  # with what a URL must quote
 
-    def __init__(self, *, tls=False, settings=None, beside=None):
+    def __init__(self, *, tls=False, settings=None, advanced=None, beside=None):
         self.tls = tls
         self.settings = settings or {}
+        self.advanced = {"channel_tick_interval": 1000} | (advanced or {})  # of its application
         self.beside = beside  # a node that this one is to form a cluster with
         if tls:
             self.PORTS = (*self.PORTS, "tls_port")
@@ -88,7 +89,8 @@ class RabbitServer(Server):
         }
         text = "".join(f"{name} = {value}\n" for name, value in lines.items())
         (self.folder / "rabbitmq.conf").write_text(text)
-        (self.folder / "advanced.config").write_text("[{rabbit, [{channel_tick_interval, 1000}]}].")
+        words = ", ".join(f"{{{name}, {value}}}" for name, value in self.advanced.items())
+        (self.folder / "advanced.config").write_text(f"[{{rabbit, [{words}]}}].")
         (self.folder / "plugins").write_text("[].")
 
     def _with_tls(self):

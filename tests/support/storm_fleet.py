@@ -117,8 +117,8 @@ class Fleet:
         return True
 
     def end_worker(self, dice):
-        """Ask one to end; another takes its place meanwhile."""
-        if not (living := self.living()):
+        """Ask one to end, once; another takes its place meanwhile."""
+        if not (living := [one for one in self.living() if one not in self.ended]):
             return
         worker = dice.choice(living)
         self.struck.add(worker.pid)

@@ -189,6 +189,10 @@ class Custody:
             self._pause = _FIRST_PAUSE
             self._again_at = min(self._again_at, self._clock.monotonic() + _FIRST_PAUSE)
 
+    def insist(self) -> None:
+        """Ask with the next exchange, however long the broker was to be left alone."""
+        self._again_at = self._clock.monotonic()
+
     def _is_back(self) -> None:
         if self._pause and not self._apart:
             self._log.info("The broker is back.")

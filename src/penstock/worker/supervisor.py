@@ -448,14 +448,19 @@ class Supervisor:
     def _flush(self) -> None:
         """Carry over what still waits; without a broker the leases simply run out.
 
-        A broker that is away for a moment is waited for: what was done would be done again.
+        A broker that is away for a moment is waited for: what was done would be done again. In a
+        hurry it is asked once more.
         """
         ends = (self._draining_since or self._clock.monotonic()) + self.plan.shutdown_timeout
         while self._custody.pending:
             rest = self._custody.resting
+            hurried = self._cut_off or self._stop.count() > 1
+            if rest and hurried:
+                self._custody.insist()
+                self._custody.exchange((), 0)
+                return
             if rest:
-                hurried = self._cut_off or self._stop.count() > 1
-                if hurried or self._clock.monotonic() + rest > ends:
+                if self._clock.monotonic() + rest > ends:
                     return
                 select.select([self._stop], [], [], rest)
             self._custody.exchange((), 0)

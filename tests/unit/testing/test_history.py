@@ -164,7 +164,9 @@ def asked_twice(**setup):
     return told.during(12, 13, "cut").ran(20, 21, pid=OTHER)
 
 
-@pytest.mark.parametrize("again", [2005, 2015], ids=["while it runs", "before its end is stored"])
+@pytest.mark.parametrize(
+    "again", [2005, 2015, 2040], ids=["while it runs", "before its end is stored", "looked before"]
+)
 def test_a_retry_that_two_runs_asked_for_may_be_there_twice_at_the_same_time(again):
     told = asked_twice(atomic=False).ran(2000, 2010, retry=1)
     told.ran(again, again + 10, pid=OTHER, retry=1).got(2030, "101-2000")
@@ -173,13 +175,33 @@ def test_a_retry_that_two_runs_asked_for_may_be_there_twice_at_the_same_time(aga
 
 @pytest.mark.parametrize(
     ("again", "read", "atomic"),
-    [(2021, 2020, False), (3011, 3030, False), (2005, 2020, True)],
+    [(2121, 2020, False), (3111, 3130, False), (2005, 2020, True)],
     ids=["its end was read", "long after its end", "one step"],
 )
 def test_and_is_no_excuse_elsewhere(again, read, atomic):
     told = asked_twice(atomic=atomic).ran(2000, 2010, retry=1)
     told.ran(again, again + 10, pid=OTHER, retry=1).got(read, f"202-{again}")
     assert told.broken()["unexplained duplicate"] == 1
+
+
+@pytest.mark.parametrize(
+    ("cut", "atomic", "broken"),
+    [((2, 5), False, {}), ((2, 5), True, {"unexplained duplicate": 1}), (None, False, 1)],
+    ids=["its asking was cut off", "one step", "nothing happened"],
+)
+def test_a_retry_that_one_run_asked_for_twice(cut, atomic, broken):
+    told = Told(custody="lease", atomic=atomic).sent().ran(1, 2)
+    if cut:
+        told.during(*cut, "cut")
+    told.ran(2000, 2010, retry=1).ran(2005, 2015, pid=OTHER, retry=1).got(2020, "202-2005")
+    assert told.broken() == (broken if cut else {"unexplained duplicate": broken})
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_message_whose_sender_was_cut_off(atomic):
+    told = Told(custody="lease", atomic=atomic).during(1, 2, "cut").sent()
+    told.ran(3000, 3010).ran(3005, 3015, pid=OTHER).got(3020, "202-3005")
+    assert told.broken() == ({"unexplained duplicate": 1} if atomic else {})
 
 
 def test_a_retry_is_no_duplicate():

@@ -112,6 +112,18 @@ def test_a_ring_ends_the_rest(desk):
     assert desk.custody.resting < 0.101
 
 
+def test_who_insists_asks_at_once(desk):
+    one = settlement()
+    desk.custody.settle(one)
+    desk.broker.trouble = Unavailable("gone")
+    desk.custody.exchange((), 0)
+    desk.broker.trouble = None
+    assert desk.custody.resting
+    desk.custody.insist()
+    desk.custody.exchange((), 0)
+    assert desk.broker.settled == [one]
+
+
 def test_what_claims_refuse_does_not_hold_up_settlements(desk, caplog):
     """A queue's key holds something else: the others' work is settled all the same."""
     one = settlement()

@@ -36,33 +36,62 @@ def pairs(story: Story, rules: Rules) -> Iterator[Pair]:
     """Each run with the one that repeated it. A retry that the task asked for repeats nothing."""
     causes = Causes(story, rules)
     for task in story.tasks.values():
-        asked: list[Fault | None] = []  # of the retry before: why each run but the first
-        for _, runs in itertools.groupby(
+        copies = _sent_again(story, task)
+        for _, group in itertools.groupby(
             sorted(task.runs, key=lambda run: (run.retry, run.start)), key=lambda run: run.retry
         ):
-            found: list[Fault | None] = []
+            runs, found = list(group), []
             for run, again in itertools.pairwise(runs):
                 cause = causes.of(run, again)
-                if (
-                    cause is None
-                    and len(asked) > len(found)
-                    and not _settled(run, again, task, rules)
-                ):
-                    # Two runs had each asked for the retry, and where asking and ending are not
-                    # one step it may be there twice. Each of two workers may take one; what comes
-                    # after the first is settled finds its end.
-                    cause = None if story.atomic else asked[len(found)]
+                if cause is None and copies and not _settled(run, again, task, rules):
+                    # Each of two workers may take one; what begins later finds its end.
+                    cause = copies.pop()
                 found.append(cause)
                 yield task, run, again, cause
-            asked = found
+            copies = _asked_again(story, runs, found, rules)
+
+
+def _sent_again(story: Story, task: Task) -> list[Fault]:
+    """Why a message may be there twice: its sender was cut off, and sent it again.
+
+    So it is where the broker does not know what it has by its key.
+    """
+    if story.atomic or task.invoked is None or not task.runs:
+        return []
+    until = task.acked or task.runs[0].start
+    return [cut for cut in story.cuts() if cut.begin <= until and cut.end >= task.invoked]
+
+
+def _asked_again(
+    story: Story, runs: list[Run], found: list[Fault | None], rules: Rules
+) -> list[Fault]:
+    """The same of a retry: two runs asked for it, or one whose asking was cut off.
+
+    So it is where asking and ending are not one step.
+    """
+    if story.atomic:
+        return []
+    bound = int(rules.settled_within * SECOND)
+    ends = [run.end for run in runs if run.end is not None]
+    cuts = [
+        cut
+        for cut in story.cuts()
+        if any(cut.begin <= end + bound and cut.end >= end for end in ends)
+    ]
+    return [cause for cause in found if cause is not None] + cuts
 
 
 def _settled(run: Run, again: Run, task: Task, rules: Rules) -> bool:
-    """The end of the one was stored when the other began: it was read, or is long ago."""
+    """The other began when the end of the one had been stored, and could be found.
+
+    It was read by a client, or is long ago.
+    """
     if run.end is None or run.end > again.start:
         return False
-    bound = run.end + int(rules.settled_within * SECOND)
-    return again.start >= min(bound, bound if task.known is None else task.known)
+    stored = run.end + int(rules.settled_within * SECOND)
+    if task.known is not None:
+        stored = min(stored, task.known)
+    return again.start >= stored + int(rules.looked_within * SECOND)
 
 
 def lost(story: Story, _rules: Rules) -> Iterator[Violation]:

@@ -12,6 +12,7 @@ class Rules:
     """Bounds in seconds; None: measured, not judged."""
 
     settled_within: float = 1.0  # after its end a run is settled, unless the server is away
+    looked_within: float = 0.1  # a run begins so soon after it was looked whether it has ended
     orphan_lives: float = 1.0  # executors end so soon after their supervisor
     silence: float | None = 10.0  # longest time without a start or an end while work waits
     executor_rerun_p99: float | None = None
