@@ -44,7 +44,7 @@ class OnRedis:
 
 
 class OnRabbit:
-    """A RabbitMQ server, whose queues of former fleets are deleted."""
+    """A RabbitMQ server, whose queues and exchanges of former fleets are deleted."""
 
     TRANSPORT, VHOST = "amqp", "/"
     FIRST = max
@@ -62,6 +62,10 @@ class OnRabbit:
         self._channel = self._connection.channel()
         for queue in (*self._depths(), "penstock.dead"):
             self._channel.queue_delete(queue)
+        for (
+            exchange
+        ) in QUEUES:  # Celery has one of each name, of a kind that depends on the queue's
+            self._channel.exchange_delete(exchange)
 
     def _depths(self):
         """Messages that wait and that are delivered, by queue, as the server itself tells."""
