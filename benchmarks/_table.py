@@ -60,5 +60,7 @@ class Table:
 
 
 def number(value):
-    """A figure as people read it."""
+    """A figure as people read it; there is none for what a contender has not."""
+    if value != value:  # not a number
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
