@@ -1,6 +1,7 @@
 """Rounds of several contenders as one table: medians with their spread, and ratios."""
 
 import json
+import math
 import platform
 import statistics
 from datetime import UTC, datetime
@@ -61,6 +62,6 @@ class Table:
 
 def number(value):
     """A figure as people read it; there is none for what a contender has not."""
-    if value != value:  # not a number
+    if math.isnan(value):
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
