@@ -184,6 +184,8 @@ class Proxy:
             if direction in self._traps:
                 link.traps[direction] = self._traps.pop(direction)
             self._wait_while_stalled(link, direction)
+            if link not in self._links:  # cut while it waited: what was held back goes nowhere
+                return b"", "cut"
             if direction in self._swallowed:
                 return b"", ""
             trap = link.traps.get(direction)
