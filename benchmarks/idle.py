@@ -1,13 +1,15 @@
 """What an idle worker costs, and how soon it answers.
 
-Round trip of one call at a time (call to result, p50 and p99), CPU share of the idle worker,
+Round trip of one call at a time (call to result), in turn with bare apsw that makes the same three
+commits, with and without a process of its own for the task; then the CPU share of the idle worker,
 memory of supervisor, zygote and two executors together (PSS), and what `import penstock` adds to a
 bare interpreter.
 
-    python benchmarks/idle.py [--calls 500] [--seconds 20] [--disk FOLDER]
+    python benchmarks/idle.py [--runs 5] [--calls 500] [--seconds 20] [--disk FOLDER]
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import statistics
@@ -18,29 +20,52 @@ import time
 from pathlib import Path
 
 from _systems import HERE, cpu, memory, running, tree
+from _table import Table
 from drain import penstock_worker
 
+PYTHON = sys.executable
+WORKERS = {
+    "penstock": penstock_worker(),
+    "raw": [PYTHON, "-m", "_app_raw_sqlite"],
+    "raw-apart": [PYTHON, "-m", "_app_raw_sqlite", "apart"],
+}
+CALL = {
+    "penstock": "from _app_penstock import run\ndef call(n): return run.delay(n).get(timeout=20)",
+    "raw": "from _app_raw_sqlite import Client\ncall = Client().call",
+}
+CALL["raw-apart"] = CALL["raw"]
 CLIENT = """
 import sys, time
-from _app_penstock import run
 for _ in range(20):
-    run.delay(0).get(timeout=20)
+    call(0)
 times = []
 for n in range(int(sys.argv[1])):
     began = time.perf_counter()
-    assert run.delay(n).get(timeout=20) == n
+    assert call(n) == n
     times.append(time.perf_counter() - began)
 times.sort()
-print(times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000)
+print(*(times[int(len(times) * part)] * 1000 for part in (0.2, 0.5, 0.99)))
 """
 
 
-def round_trip(calls, folder, environment):
+def round_trip(system, calls, folder, environment):
     done = subprocess.run(
-        [sys.executable, "-c", CLIENT, str(calls)],
-        cwd=folder, env=environment, check=True, capture_output=True, text=True,
+        [PYTHON, "-c", f"{CALL[system]}\n{CLIENT}", str(calls)],
+        cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    return map(float, done.stdout.split())
+    return dict(zip(("p20", "p50", "p99"), map(float, done.stdout.split()), strict=True))
+
+
+@contextlib.contextmanager
+def placed(system, disk):
+    """A worker of it in a folder of its own; gives both, and the environment for its clients."""
+    folder = Path(tempfile.mkdtemp(prefix="idle-", dir=disk)).resolve()
+    environment = os.environ | {"MARKS": str(folder), "PYTHONPATH": str(HERE.resolve())}
+    try:
+        with running(WORKERS[system], folder, environment) as worker:
+            yield worker, folder, environment
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def import_cost(statement, runs=15):
@@ -61,25 +86,19 @@ def main():
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--disk", default=".")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="idle-", dir=options.disk)).resolve()
-    environment = os.environ | {"MARKS": str(folder), "PYTHONPATH": str(HERE)}
-    try:
-        with running(penstock_worker(), folder, environment) as worker:
-            trips = [
-                tuple(round_trip(options.calls, folder, environment)) for _ in range(options.runs)
-            ]
-            p50, p99 = (statistics.median(values) for values in zip(*trips, strict=True))
-            everyone = tree(worker.pid)
-            before = cpu(everyone)
-            time.sleep(options.seconds)  # being idle is what is measured
-            share = (cpu(everyone) - before) / options.seconds * 100
-            taken = memory(everyone)
-            count = f"{options.runs} x {options.calls} calls"
-            print(f"round trip         p50 {p50:.2f} ms   p99 {p99:.2f} ms   ({count})")
-            print(f"idle CPU           {share:.2f} % of a core over {options.seconds:.0f} s")
-            print(f"memory (PSS)       {taken:.1f} MB in {len(everyone)} processes")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    table = Table("one call at a time (ms)", f"{options.runs} x {options.calls} calls")
+    with contextlib.ExitStack() as stack:
+        places = {name: stack.enter_context(placed(name, options.disk)) for name in WORKERS}
+        for _ in range(options.runs):
+            for name, (_, folder, environment) in places.items():
+                table.add(name, round_trip(name, options.calls, folder, environment))
+        table.show("p50", against="penstock", less_is_better=True)
+        everyone = tree(places["penstock"][0].pid)
+        before = cpu(everyone)
+        time.sleep(options.seconds)  # being idle is what is measured
+        share = (cpu(everyone) - before) / options.seconds * 100
+        print(f"idle CPU           {share:.2f} % of a core over {options.seconds:.0f} s")
+        print(f"memory (PSS)       {memory(everyone):.1f} MB in {len(everyone)} processes")
     print(f"import penstock    {import_cost('import penstock'):.1f} ms above a bare interpreter")
     print(f"from penstock import App   {import_cost('from penstock import App'):.1f} ms")
 
