@@ -1,5 +1,6 @@
 """Custody on RabbitMQ over a line that breaks: nothing is lost, what is there twice is known."""
 
+import logging
 import time
 
 import amqp
@@ -8,9 +9,12 @@ from msgspec.structs import replace
 
 from penstock.brokers import amqp_claims
 from penstock.brokers.amqp import AmqpBroker
+from penstock.clock import SystemClock
 from penstock.errors import Unavailable, Uncertain
 from penstock.message import Again, Done, Message, Record, key_after, new_id
+from penstock.results.registry import open_store
 from penstock.url import Url
+from penstock.worker.custody import Custody
 from penstock.worker.second_look import sift
 from proxy import TO_SERVER, Proxy
 from workers import wait_for
@@ -129,6 +133,25 @@ def test_what_a_cut_gives_out_again_asks_for_the_same_retry(opened, line, queue)
     (again,) = wait_for(lambda: other.lease([queue], 1, 30.0, wait=1.0))
     assert (again.message.key, again.attempt) == (retry.message.key, 2)
     assert again.message.key == key_after(lease.message.key)
+
+
+def test_a_second_copy_of_what_was_retried_is_found_out(opened, queue):
+    """A worker that dies while it moves a message leaves two; the retry of one ends both."""
+    broker, store = opened(straight=True), open_store("memory://copies")
+    custody = Custody(
+        broker=broker, store=store, ttl=30.0, clock=SystemClock(), log=logging.getLogger("test")
+    )
+    one = message(queue)
+    broker.publish([one])
+    (lease,) = custody.exchange([queue], 1)
+    follower = replace(lease.message, key=key_after(lease.message.key))
+    record = Record(one.id, "RETRY", b"{}", lease.message.key, lease.attempt)
+    custody.settle(Again(lease, follower, record=record))
+    custody.exchange((), 0)
+    broker.publish([one])
+    leases = custody.exchange([queue], 3) + custody.exchange([queue], 3)
+    assert [lease.message.key for lease in leases] == [follower.key]
+    assert custody.repeated == 1
 
 
 def test_an_acknowledgement_that_is_lost_is_in_doubt_and_found_out(opened, line, queue):

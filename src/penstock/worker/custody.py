@@ -12,6 +12,8 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from penstock.clock import Clock
 from penstock.crashpoints import reach
 from penstock.errors import BrokerError, ConfigError, Unavailable, Uncertain
@@ -45,6 +47,7 @@ class Custody:
         self._atomic = broker.keeps_records_of(store)
         self._settlements: list[Settlement] = []
         self._records: list[Record] = []
+        self._retries: list[tuple[Lease, Record]] = []  # what the store is told once they are sent
         self._messages: list[Message] = []
         self._pause = 0.0
         self._again_at = 0.0  # monotonic
@@ -68,6 +71,8 @@ class Custody:
         """Carry this over with the next exchange."""
         if settlement.record is not None and not self._atomic:
             self._records.append(settlement.record)
+            if not self._broker.capabilities.settles_surely:
+                self._retries += _told_by_retries(settlement, settlement.record)
             settlement = _without_record(settlement)
         self._settlements.append(settlement)
 
@@ -99,9 +104,7 @@ class Custody:
         if self._settlements:
             reach("settling")
         # Records before settlements: a crash between the two repeats the task, never its result.
-        if self._records:
-            self._store.put(self._records)
-            self._records = []
+        self._put_records()
         if self._messages:
             self._broker.publish(self._messages)
             self._messages = []
@@ -116,13 +119,21 @@ class Custody:
         self.claimed = len(leases)
         return self._sifted(leases) if asks(self._broker.capabilities, leases) else leases
 
-    def _settled(self, lost: Iterable[Settlement]) -> None:
-        self._settlements = []
+    def _put_records(self) -> None:
+        if self._records:
+            self._store.put(self._records)
+            self._records = []
+
+    def _settled(self, lost: Sequence[Settlement]) -> None:
+        gone = {settlement.lease.fence for settlement in lost}
+        self._records += [told for lease, told in self._retries if lease.fence not in gone]
+        self._settlements, self._retries = [], []
         self._note_lost(lost)
 
     def _sifted(self, leases: list[Lease]) -> list[Lease]:
         """Those that may begin, as far as the store knows."""
         try:
+            self._put_records()
             seen = sift(leases, self._store.get([lease.message.id for lease in leases]))
         except _TROUBLE:
             self._settlements += [Again(lease, lease.message) for lease in reversed(leases)]
@@ -209,6 +220,17 @@ class Custody:
             self._apart = True
         self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, self._pause * 2))
         self._again_at = self._clock.monotonic() + self._pause * random.uniform(0.5, 1.0)
+
+
+def _told_by_retries(settlement: Settlement, record: Record) -> list[tuple[Lease, Record]]:
+    """For a retry the same state once more, as of the publication that follows.
+
+    It is stored when that one was sent; then the first one is over for good. Else a second copy
+    of its message, which some brokers may have, would run beside the retry.
+    """
+    if not isinstance(settlement, Again) or settlement.message.key == settlement.lease.message.key:
+        return []
+    return [(settlement.lease, replace(record, key=settlement.message.key, attempt=0))]
 
 
 def _without_record(settlement: Settlement) -> Settlement:

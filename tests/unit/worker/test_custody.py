@@ -3,11 +3,12 @@
 import logging
 
 import pytest
+from msgspec.structs import replace
 
 from penstock.brokers.base import Capabilities
 from penstock.clock import ManualClock
 from penstock.errors import BrokerError, ConfigError, Unavailable, Uncertain
-from penstock.message import Done, Lease, Message, Record, new_id
+from penstock.message import Again, Done, Lease, Message, Record, key_after, new_id
 from penstock.worker.custody import Custody
 
 
@@ -175,9 +176,70 @@ def test_what_had_ended_before_counts_as_claimed(desk):
     assert desk.broker.settled == [Done(lease) for lease in ended]
 
 
+@pytest.fixture
+def apart(desk):
+    """A desk whose broker knows no results, and may have a message twice; gives its store."""
+    desk.broker.keeps_records_of = lambda store: False
+    desk.broker.capabilities = Capabilities(revokes=False, settles_surely=False)
+    store = Store({})
+    desk.custody = Custody(
+        broker=desk.broker, store=store, ttl=15.0, clock=desk.clock, log=desk.log
+    )
+    return store
+
+
+def retried():
+    lease = settlement().lease
+    follower = replace(lease.message, key=key_after(lease.message.key))
+    return Again(lease, follower, 0.0, Record(lease.message.id, "RETRY", b"", lease.message.key, 1))
+
+
+def test_a_second_copy_of_what_was_retried_does_not_run(desk, apart):
+    """Neither where it is claimed with the retry, nor by who looks later."""
+    retry = retried()
+    desk.custody.settle(retry)
+    copy = replace(retry.lease, attempt=2, fence=2)
+    desk.broker.leases = [copy, replace(retry.lease, message=retry.message, fence=3)]
+    (open_,) = desk.custody.exchange(["q"], 3)
+    assert open_.message == retry.message
+    assert desk.custody.repeated == 1
+    told = apart.get([copy.message.id])[0]
+    assert (told.state, told.key, told.final) == ("RETRY", retry.message.key, False)
+
+
+def test_what_was_retried_is_open_until_the_retry_is_sent(desk, apart):
+    """Else a crash between the two would lose the task."""
+    retry = retried()
+    desk.custody.settle(retry)
+    desk.broker.claims_refused = Unavailable("away")
+    desk.custody.exchange(["q"], 3)
+    assert [record.key for record in apart.put_] == [retry.lease.message.key]
+    desk.broker.claims_refused = None
+    desk.clock.advance(1.0)
+    desk.custody.exchange((), 0)
+    assert desk.custody.pending  # of the retry, with the next exchange
+    desk.custody.exchange((), 0)
+    assert [record.key for record in apart.put_][1:] == [retry.message.key]
+    assert not desk.custody.pending
+
+
+def test_a_retry_whose_lease_was_lost_is_not_told_of(desk, apart):
+    retry = retried()
+    desk.custody.settle(retry)
+    desk.broker.settle_and_lease = lambda settlements, *_: (settlements, [])
+    desk.custody.exchange((), 0)
+    assert [record.key for record in apart.put_] == [retry.lease.message.key]
+    assert not desk.custody.pending
+
+
 class Store:
     def __init__(self, records):
         self._records = records
+        self.put_ = []
+
+    def put(self, records):
+        self.put_ += records
+        self._records |= {record.id: record for record in records}
 
     def get(self, ids):
         return [self._records.get(task_id) for task_id in ids]
