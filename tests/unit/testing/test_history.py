@@ -197,6 +197,34 @@ def test_a_retry_that_one_run_asked_for_twice(cut, atomic, broken):
     assert told.broken() == (broken if cut else {"unexplained duplicate": broken})
 
 
+def moved_twice(second=2005, *, attempts=(2, 2), atomic=False, kind="worker", at=500):
+    told = Told(custody="lease", atomic=atomic).sent().killed(at, 4711, kind=kind)
+    told.ran(2000, 2010, attempt=attempts[0])
+    told.ran(second, second + 10, pid=OTHER, attempt=attempts[1])
+    return told.got(2020, "101-2000")
+
+
+@pytest.mark.parametrize("second", [2005, 2015, 2040])
+def test_a_message_whose_mover_died_may_be_there_twice_at_the_same_time(second):
+    assert moved_twice(second).broken() == {}
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        moved_twice(2130),
+        moved_twice(attempts=(1, 1)),
+        moved_twice(attempts=(2, 3)),
+        moved_twice(atomic=True),
+        moved_twice(kind="executor"),
+        moved_twice(at=2002),
+    ],
+    ids=["its end was read", "first", "next", "one step", "no mover", "nobody died before"],
+)
+def test_and_its_mover_is_no_excuse_elsewhere(moved):
+    assert moved.broken()["unexplained duplicate"] == 1
+
+
 @pytest.mark.parametrize("atomic", [False, True])
 def test_a_message_whose_sender_was_cut_off(atomic):
     told = Told(custody="lease", atomic=atomic).during(1, 2, "cut").sent()

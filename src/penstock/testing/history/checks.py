@@ -43,9 +43,9 @@ def pairs(story: Story, rules: Rules) -> Iterator[Pair]:
             runs, found = list(group), []
             for run, again in itertools.pairwise(runs):
                 cause = causes.of(run, again)
-                if cause is None and copies and not _settled(run, again, task, rules):
+                if cause is None and not _settled(run, again, task, rules):
                     # Each of two workers may take one; what begins later finds its end.
-                    cause = copies.pop()
+                    cause = copies.pop() if copies else _moved_twice(story, task, run, again)
                 found.append(cause)
                 yield task, run, again, cause
             copies = _asked_again(story, runs, found, rules)
@@ -79,6 +79,20 @@ def _asked_again(
         if any(cut.begin <= end + bound and cut.end >= end for end in ends)
     ]
     return [cause for cause in found if cause is not None] + cuts
+
+
+def _moved_twice(story: Story, task: Task, run: Run, again: Run) -> Fault | None:
+    """Why a message is there twice that had been given out before: its mover was cut off.
+
+    Whoever gets a message that somebody died with moves it, with the attempt counted. Between the
+    new message and the end of the old one it may die as well, and the old one is moved again, as
+    the same attempt. Where moving is one step, there is no such thing.
+    """
+    if story.atomic or task.invoked is None or run.attempt != again.attempt or run.attempt == 1:
+        return None
+    since, until = task.invoked, run.start
+    movers = [f for f in story.faults if f.is_cut or f.kind in {"worker", "supervisor"}]
+    return next((f for f in movers if f.begin <= until and f.end >= since), None)
 
 
 def _settled(run: Run, again: Run, task: Task, rules: Rules) -> bool:
@@ -148,7 +162,8 @@ def overlap(story: Story, rules: Rules) -> Iterator[Violation]:
     for task, run, again, cause in pairs(story, rules):
         if run.end is None or run.end <= again.start or cause is None:
             continue
-        if cause.kind in DEADLY and run.end > cause.begin + grace:
+        struck = cause.kind in DEADLY and any(fault is cause for fault in story.strikes(run))
+        if struck and run.end > cause.begin + grace:
             text = f"{run.name} went on {(run.end - cause.begin) / SECOND:.3f} s after {cause.kind}"
             yield Violation("overlap", task.id, text)
 
