@@ -40,6 +40,7 @@ QUESTIONS = {
     "redis-events": ("redis_events.py",),
     "redis-growth": ("redis_growth.py", "--runs", "2"),
     "sqlite-drain": ("drain.py", "--runs", "3"),
+    "sqlite-idle": ("idle.py", "--runs", "7"),
     "postgres-idle": ("postgres_idle.py",),
     "amqp-drain": ("amqp_drain.py",),
     "amqp-idle": ("amqp_idle.py",),
