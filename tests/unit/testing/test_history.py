@@ -158,6 +158,15 @@ def test_unless_the_broker_was_away_and_it_could_not_be_settled():
     assert told.broken() == {}
 
 
+@pytest.mark.parametrize(("third", "broken"), [(2800, {}), (3300, {"unexplained duplicate": 1})])
+def test_nor_while_it_was_away_time_and_again(third, broken):
+    """Two seconds and more, but never back for one before the worker was killed."""
+    told = Told().sent().ran(10, 20).during(15, 900, "server").during(1700, 2000, "cut")
+    told.during(third, 3400, "cut").killed(3900, EXECUTOR)
+    told.ran(3950, 3960, pid=OTHER).got(3970, "202-3950")
+    assert told.broken() == broken
+
+
 def asked_twice(**setup):
     """Two runs, for the first was cut off, and each asks for a retry."""
     told = Told(custody="connection", **setup).sent().ran(10, 11)

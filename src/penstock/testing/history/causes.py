@@ -39,12 +39,19 @@ class Causes:
         return fault.kind in _TERMS and run.end is None
 
     def _time_to_settle(self, run: Run) -> int:
-        """How long after its end a run may still not be settled: longer with the broker away."""
+        """How long after its end a run may still not be settled: longer with the broker away.
+
+        Where the broker is away again before there was time enough, the time begins anew.
+        """
         end = run.end or run.start
         bound = int(self._rules.settled_within * SECOND)
-        away = [cut for cut in self._cuts if cut.begin - bound <= end <= cut.end + bound]
-        away += [f for f in self._story.strikes(run) if f.kind in _STOPS and f.end >= end]
-        return max([bound, *(fault.end + bound - end for fault in away)])
+        until = end + bound
+        stops = (fault for fault in self._story.strikes(run) if fault.kind in _STOPS)
+        for away in sorted((*self._cuts, *stops), key=lambda fault: fault.begin):
+            slack = bound if away.is_cut else 0  # it was just back, and not asked yet
+            if away.begin <= until and away.end >= end - slack:
+                until = max(until, away.end + bound)
+        return until - end
 
     def _outlasts_the_lease(self, fault: Fault, run: Run, again: Run) -> bool:
         """Leases are renewed after a third of their time; so two thirds may already be over."""
