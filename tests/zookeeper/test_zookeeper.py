@@ -474,6 +474,7 @@ def test_restarts_under_load_lose_nothing(bench):
         tasks = bench.tasks(
             f"""
             app.conf.broker_url = {server.url("/load")!r}
+            app.conf.publish_timeout = 20
 
             @app.task
             def noted(number):
@@ -505,6 +506,7 @@ def test_a_leader_that_is_killed_under_load_is_followed_by_another(bench):
         tasks = bench.tasks(
             f"""
             app.conf.broker_url = {ensemble.url("/load")!r}
+            app.conf.publish_timeout = 20  # elections, at times, take more than five
 
             @app.task
             def noted(number):
