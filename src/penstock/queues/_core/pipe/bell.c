@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -95,9 +96,21 @@ static ssize_t count_bytes(int sock)
     return recv(sock, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
 }
 
+/* Waits until the sender of a byte has sent it, which it was about to do. False when it was stopped
+ * or killed: that byte may come later, or never. */
+static bool arrives(int sock, ssize_t there)
+{
+    int64_t until = clock_now() + STOPPED;
+    while (count_bytes(sock) == there) {
+        if (clock_now() >= until) return false;
+        sched_yield();
+    }
+    return true;
+}
+
 /* Takes the byte that lies in the socket or is on its way to it, but not the one that answers the
- * wish: that one must stay. False when it may be that one, or when there is none, as its sender
- * must have been stopped or killed: then the socket is in doubt. */
+ * wish: that one must stay, and comes after it. False when one of them does not arrive: then the
+ * socket is in doubt. */
 static bool take_byte(struct pipe_bell *bell, int sock)
 {
     ssize_t count = count_bytes(sock);
@@ -107,7 +120,8 @@ static bool take_byte(struct pipe_bell *bell, int sock)
         ppoll(&wait, 1, &patience, NULL);
         count = count_bytes(sock);
     }
-    if (count < 0 || (count == 1 && !(atomic_load(&bell->word) & BELL_WANTS))) return false;
+    if (count < 0) return false;
+    if (count == 1 && !(atomic_load(&bell->word) & BELL_WANTS) && !arrives(sock, 1)) return false;
     char byte;
     if (count) recv(sock, &byte, 1, MSG_DONTWAIT);
     return true;
@@ -130,11 +144,12 @@ static bool take_back(struct pipe_bell *bell)
 }
 
 /* Reduces a suspicious socket to what the word says. It stays in doubt while a byte may be under
- * way: only a wish that was not heard yet tells that none is. */
+ * way: a wish that stands tells nothing of the byte that answered the one before. Only where one too
+ * many is found is nothing more to come, for one ringer sends one after the other. */
 static void heal(struct pipe_bell *bell, int sock)
 {
-    uint32_t word = atomic_fetch_and(&bell->word, ~(uint32_t)BELL_SUSPECT);
-    if (word & BELL_WANTS && count_bytes(sock) <= 0) return;
+    if (atomic_load(&bell->word) & BELL_WANTS && count_bytes(sock) <= 0) return;
+    atomic_fetch_and(&bell->word, ~(uint32_t)BELL_SUSPECT);
     bool known = take_back(bell);
     leave_one_byte(sock);
     if (!known) bell_recover_waiter(bell);
