@@ -204,8 +204,10 @@ class SqliteBroker(SqliteLooking):
         return [replace(lease, until=until) for lease in compress(leases, held)]
 
     def _settle(self, settlements: Sequence[Settlement]) -> Plan[list[Settlement]]:
-        again = any(type(settlement) is Again for settlement in settlements)
-        ended = any(settlement.record is not None for settlement in settlements)
+        again = ended = False
+        for settlement in settlements:
+            again = again or type(settlement) is Again
+            ended = ended or settlement.record is not None
 
         def run(connection: apsw.Connection) -> list[int]:
             lost = settle(connection, settlements, self._clock)

@@ -27,6 +27,8 @@ def fair_shares(
     queues: Sequence[str], limit: int, claim: Callable[[str, int], list[Row]]
 ) -> list[list[Row]]:
     """Claim up to ``limit`` rows: each queue its share, and what one leaves goes to the others."""
+    if len(queues) == 1:
+        return [claim(queues[0], limit)] if limit > 0 else []
     found: dict[str, list[Row]] = {queue: [] for queue in queues}
     hungry = list(found)
     while limit > 0 and hungry:

@@ -30,7 +30,8 @@ def advance(connection: apsw.Connection, clock: Clock, dead: Sequence[int] = ())
     if next_due(connection, clock) == 0:  # asking costs 2 us, the two updates cost 30
         connection.execute(SQL.ready_delayed, (clock.wall(), CHUNK))
         connection.execute(SQL.end_leases, (clock.boot(),))
-    bury(connection, dead)
+    if dead:
+        bury(connection, dead)
 
 
 def next_due(connection: apsw.Connection, clock: Clock) -> float | None:

@@ -50,8 +50,10 @@ class _Pipe:
         return rang
 
     def clear(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # there was none
+        try:
             os.read(self._fd, 65536)  # of rings alike the kernel keeps but one
+        except BlockingIOError:
+            return  # there was none
 
     def close(self) -> None:
         if self._fd >= 0:

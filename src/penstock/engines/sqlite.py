@@ -139,9 +139,13 @@ class SqliteFile:
                         ticket.fail(error)
 
     def _transact(self, connection: apsw.Connection, batch: Sequence[Ticket]) -> None:
-        durable = [ticket.exchange for ticket in batch if ticket.exchange.durable]
-        early = bool(durable) and all(exchange.seen_early for exchange in durable)
-        self._synchronize(connection, durable=bool(durable) and not early)
+        durable = early = False
+        for ticket in batch:
+            exchange = ticket.exchange
+            if exchange.durable:
+                early = exchange.seen_early and (early or not durable)
+                durable = True
+        self._synchronize(connection, durable=durable and not early)
         self._begin(connection)
         reach("batch.open")
         try:
@@ -165,6 +169,8 @@ class SqliteFile:
         if early:
             self._sync()
             _finish(batch)
+        elif durable:  # now, and not before the next claim, which somebody waits for
+            self._synchronize(connection, durable=False)
 
     def _each_alone(self, batch: Sequence[Ticket]) -> None:
         for ticket in batch:
@@ -335,7 +341,9 @@ def _run(connection: apsw.Connection, batch: Sequence[Ticket]) -> list[str]:
         before = connection.total_changes()
         ticket.reply = ticket.exchange.run(connection)
         if ticket.exchange.rings and connection.total_changes() != before:
-            rings.extend(bell for bell in ticket.exchange.rings if bell not in rings)
+            for bell in ticket.exchange.rings:
+                if bell not in rings:
+                    rings.append(bell)
     return rings
 
 

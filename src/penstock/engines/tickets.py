@@ -99,11 +99,11 @@ class Line:
         """Have it carried out and give its reply, blocking."""
         ticket = Ticket(exchange)
         with self._lock:
-            if self._led:
+            led, self._led = self._led, True
+            if led:
                 ticket.expect()
-            self._led = True
             self._pending.append(ticket)
-        if ticket.blocks:
+        if led:
             self._stand_by(ticket)
         if not ticket.finished:
             self._lead(ticket)
@@ -159,18 +159,24 @@ class Line:
     def _lead(self, own: Ticket | None = None) -> None:
         batch: list[Ticket] = []
         try:
-            self._gather()
+            if self._crowd > 1:
+                self._gather()
             with self._lock:
                 while self._pending and len(batch) < _LARGEST:
                     batch.append(self._pending.popleft())
             self._crowd = len(batch)
             self._carry_out(batch)
         finally:
-            left = [ticket for ticket in batch if not ticket.finished and ticket is not own]
-            with self._lock:
-                self._pending.extendleft(reversed(left))
-            _tell(ticket for ticket in batch if ticket.finished and ticket is not own)
+            if batch != [own]:
+                self._release([ticket for ticket in batch if ticket is not own])
             self._hand_over()
+
+    def _release(self, others: Sequence[Ticket]) -> None:
+        """Tell those who are served; who is not, comes first in the next batch."""
+        left = [ticket for ticket in others if not ticket.finished]
+        with self._lock:
+            self._pending.extendleft(reversed(left))
+        _tell(ticket for ticket in others if ticket.finished)
 
     def _gather(self) -> None:
         """Give those who shared the last commit a chance to share this one.

@@ -87,6 +87,8 @@ class ToldStore(PlannedStore):
         return (yield from self._renewed(ids, found))
 
     def _renewed(self, ids: Sequence[str], found: list[Record | None]) -> Plan[list[Record | None]]:
+        if len(ids) == 1:
+            return (yield from self._get(ids))
         return renewed(found, (yield from self._get(open_ids(ids, found))))
 
 

@@ -75,6 +75,7 @@ class App:
         self._stores: dict[str, ResultStore] = {}
         self._routes: dict[str, Route] = {}
         self._routes_revision = -1
+        self._addressed: bool | None = None  # whether results go to an address in the message
         self._hinted = False
         self._started: list[Hook] = []
         self._stopping: list[Hook] = []
@@ -161,6 +162,7 @@ class App:
         revision = self.conf.revision
         if revision != self._routes_revision:
             self._routes, self._routes_revision = {}, revision
+            self._addressed = None
         route = self._routes.get(name)
         if route is None:
             highest_first = self.broker.capabilities.highest_first
@@ -184,10 +186,10 @@ class App:
     @property
     def _sender(self) -> Broker | WithAddress:
         """What messages are published by."""
-        given = self.conf.result_backend or os.environ.get(_BACKEND_VARIABLE)
-        if given is None or not given.startswith(REPLIES):
-            return self.broker
-        return WithAddress(self.broker, self.store)
+        if self._addressed is None:
+            given = self.conf.result_backend or os.environ.get(_BACKEND_VARIABLE) or ""
+            self._addressed = given.startswith(REPLIES)
+        return WithAddress(self.broker, self.store) if self._addressed else self.broker
 
     def publish_within(self, connection: Any, messages: Sequence[Message]) -> None:
         """Store messages when the transaction of somebody's connection commits."""
@@ -270,7 +272,7 @@ class App:
         """Give up connections; the next use opens new ones."""
         brokers, self._brokers = self._brokers, {}
         stores, self._stores = self._stores, {}
-        self._routes = {}
+        self._routes, self._addressed = {}, None
         for broker in brokers.values():
             broker.close()
         for store in stores.values():
@@ -284,12 +286,12 @@ class App:
         before = self._brokers, self._stores, self.clock, self._hinted
         self._brokers, self._stores = {_OPEN: broker}, {_OPEN: store}
         self.clock, self._hinted = clock or self.clock, True
-        self._routes = {}
+        self._routes, self._addressed = {}, None
         try:
             yield
         finally:
             self._brokers, self._stores, self.clock, self._hinted = before
-            self._routes = {}
+            self._routes, self._addressed = {}, None
 
     # --- executors -----------------------------------------------------------------------
 

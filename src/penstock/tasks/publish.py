@@ -70,14 +70,16 @@ def publish(
     ``Uncertain.stored`` names the ids that are surely stored.
     """
     began = clock.monotonic()
+    left = max(_ATTEMPT, timeout)
     patience: Patience | None = None
     while True:
         try:
-            return broker.publish_in(messages, _left(began, timeout, clock))
+            return broker.publish_in(messages, left)
         except (Unavailable, Uncertain) as error:
             patience = patience or _patience(broker, began, timeout, clock)
             wait = patience.pause(error)
         sleep(wait)
+        left = _left(began, timeout, clock)
 
 
 async def apublish(
@@ -90,14 +92,16 @@ async def apublish(
 ) -> None:
     """Awaiting twin of :func:`publish`."""
     began = clock.monotonic()
+    left = max(_ATTEMPT, timeout)
     patience: Patience | None = None
     while True:
         try:
-            return await broker.apublish_in(messages, _left(began, timeout, clock))
+            return await broker.apublish_in(messages, left)
         except (Unavailable, Uncertain) as error:
             patience = patience or _patience(broker, began, timeout, clock)
             wait = patience.pause(error)
         await (sleep or _asyncio_sleep)(wait)
+        left = _left(began, timeout, clock)
 
 
 def _left(began: float, timeout: float, clock: Clock) -> float:

@@ -127,7 +127,13 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
     @property
     def result_limits(self) -> Limits:
         """What results may be like, for :func:`decode_result`."""
-        return Limits(max_bytes=self.result_max_bytes, max_depth=self.message_max_depth)
+        known = self.__dict__.get("limits_of_results")
+        if known is None:
+            known = self.__dict__["limits_of_results"] = Limits(
+                max_bytes=self.result_max_bytes, max_depth=self.message_max_depth
+            )
+        limits: Limits = known
+        return limits
 
     @property
     def queue_shapes(self) -> QueueShapes:
@@ -180,7 +186,8 @@ def _put(settings: Settings, values: Mapping[str, Any]) -> None:
     for name in values:
         msgspec.Struct.__setattr__(settings, name, getattr(checked, name))
     settings.__dict__["revision"] = settings.revision + 1
-    settings.__dict__.pop("limits", None)
+    for computed in ("limits", "limits_of_results"):
+        settings.__dict__.pop(computed, None)
 
 
 def _checked(values: dict[str, Any]) -> Settings:

@@ -5,7 +5,7 @@ What the app does not accept is refused from the headers alone: no byte of it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -29,11 +29,7 @@ def check_format(message: Message, limits: Limits) -> None:
     content_type = message.properties.get("content_type") or JSON
     if not isinstance(content_type, str) or content_type not in limits.accept:
         raise DecodeError(_refusal(content_type, limits))
-    _check_compression(message.headers)
-
-
-def _check_compression(headers: Mapping[str, Any]) -> None:
-    compression = headers.get("compression")
+    compression = message.headers.get("compression")
     if compression is not None and not (isinstance(compression, str) and compression in _EXPANDERS):
         raise DecodeError(
             f"its compression is {_shown(compression)} and only {', '.join(_EXPANDERS)} are read: "

@@ -122,8 +122,8 @@ def decode_result(data: bytes | str, *, limits: Limits = LIMITS) -> ResultDocume
     document = loads(data, limits=limits)
     if not isinstance(document, dict):
         raise DecodeError(f"a result document is a map, not {type(document).__name__}")
-    names = document.get("stamped_headers") or ()
-    members: dict[str, Any] = {**document, "stamps": _stamps(document, names)}
+    names = document.get("stamped_headers")
+    members: dict[str, Any] = {**document, "stamps": _stamps(document, names) if names else {}}
     if document.get("date_done") is not None:
         members["date_done"] = read_moment(document["date_done"])
     try:

@@ -267,7 +267,7 @@ def _checked(value: Any, kind: type[T], where: str) -> T:
 
 
 def _all_null(members: dict[str, Any]) -> bool:
-    return all(value is None for value in members.values())
+    return list(members.values()).count(None) == len(members)
 
 
 def _call(message: Message, header: Header, args: Any, kwargs: Any, embed: Any) -> Call:

@@ -113,9 +113,9 @@ class Custody:
         lost, leases = self._broker.settle_and_lease(self._settlements, queues, limit, self._ttl)
         if self._settlements:
             reach("settled")
+            self._settled(lost)
         if leases:
             reach("claimed")
-        self._settled(lost)
         self.claimed = len(leases)
         return self._sifted(leases) if asks(self._broker.capabilities, leases) else leases
 
@@ -125,10 +125,12 @@ class Custody:
             self._records = []
 
     def _settled(self, lost: Sequence[Settlement]) -> None:
-        gone = {settlement.lease.fence for settlement in lost}
-        self._records += [told for lease, told in self._retries if lease.fence not in gone]
+        if self._retries:
+            gone = {settlement.lease.fence for settlement in lost}
+            self._records += [told for lease, told in self._retries if lease.fence not in gone]
         self._settlements, self._retries = [], []
-        self._note_lost(lost)
+        if lost:
+            self._note_lost(lost)
 
     def _sifted(self, leases: list[Lease]) -> list[Lease]:
         """Those that may begin, as far as the store knows."""

@@ -47,7 +47,7 @@ def room(crew: Crew, pace: Pace, now: float) -> int:
         held = len(slot.held)
         if slot.takes_tasks:
             wish = _wish(slot, ahead, now)
-            free += slot.most(wish) - held
+            free += (wish if slot.share is None else slot.most(wish)) - held
             at_once += wish - held
         elif slot.phase is Phase.LEAVING and slot.capacity > 1:
             # Where executors on their way out have successors already, all of them together still
@@ -58,11 +58,11 @@ def room(crew: Crew, pace: Pace, now: float) -> int:
 
 def _wish(slot: Slot, ahead: int, now: float) -> int:
     """How much an executor may hold: nothing behind a task that turned out to be long."""
-    return slot.capacity + (0 if _silent(slot, now) else ahead)
+    return slot.capacity + (0 if slot.held and _silent(slot, now) else ahead)
 
 
 def _silent(slot: Slot, now: float) -> bool:
-    return bool(slot.held) and now - slot.progress_at > PATIENCE
+    return now - slot.progress_at > PATIENCE
 
 
 def assignments(crew: Crew, pace: Pace, now: float) -> Iterator[tuple[Work, Slot]]:
@@ -79,8 +79,12 @@ def assignments(crew: Crew, pace: Pace, now: float) -> Iterator[tuple[Work, Slot
 
 
 def _least_loaded(slots: Iterable[Slot], pace: Pace, now: float) -> Slot | None:
+    slots = [slot for slot in slots if slot.takes_tasks]
+    for slot in slots:
+        if not slot.held:
+            return slot
     ahead = pace.ahead()
-    free = [s for s in slots if s.takes_tasks and len(s.held) < s.most(_wish(s, ahead, now))]
+    free = [slot for slot in slots if len(slot.held) < slot.most(_wish(slot, ahead, now))]
     return min(free, key=lambda slot: len(slot.held) / slot.capacity) if free else None
 
 
@@ -89,12 +93,12 @@ def stuck(crew: Crew, now: float) -> list[Slot]:
 
     Also those with tasks behind the running one while another executor has nothing at all.
     """
+    full = [slot for slot in crew.slots.values() if len(slot.held) > slot.capacity]
+    if not full:
+        return full
     idle = not crew.waiting and any(s.takes_tasks and not s.held for s in crew.slots.values())
     return [
-        slot
-        for slot in crew.slots.values()
-        if len(slot.held) > slot.capacity
-        and (_silent(slot, now) or (idle and len(slot.held) > slot.capacity + 1))
+        slot for slot in full if _silent(slot, now) or (idle and len(slot.held) > slot.capacity + 1)
     ]
 
 

@@ -90,7 +90,7 @@ class Solo:
         self._executor.start()
         self._panel.begin()
         while not self._stop.count() and not self._draining:
-            self._vitals.turned()
+            self._vitals.turned(time.monotonic())
             self._listener.clear()  # before looking: a ring from now on is heard again
             wait = self._custody.tend()
             leases = self._custody.exchange(self._queues, 1 if self._queues else 0)

@@ -149,7 +149,7 @@ class Supervisor:
         if now - self._turned_at > self.plan.lease_time / 2:  # we were stopped, or starved
             self._extend(now)  # before anything begins that others may have by now
         self._turned_at = now
-        self._vitals.turned()
+        self._vitals.turned(now)
         self._hear(ready, now)
         self._trade()
         self._dispatch(self._clock.monotonic())
@@ -200,6 +200,8 @@ class Supervisor:
             self._custody.hurry()
             self._look = True
             self._upkeep.hurry(now + _TEND_AFTER_A_RING)
+            if len(ready) == 1:
+                return
         if self._neighbours.died(ready):  # its messages are free at once
             self._upkeep.hurry(now)
         for slot in list(self.crew.slots.values()):
@@ -549,10 +551,9 @@ class Supervisor:
 
 
 def _hand(work: Work, *, announce: bool) -> Hand:
-    announce = bool(announce or work.soft_limit or work.hard_limit or work.policy.track_started)
-    lease = work.lease
-    soft, until = work.soft_limit, work.held_until
-    return Hand(work.tag, lease.message, lease.attempt, announce, soft, until)
+    lease, soft = work.lease, work.soft_limit
+    announce = bool(announce or soft or work.hard_limit or work.policy.track_started)
+    return Hand(work.tag, lease.message, lease.attempt, announce, soft, work.held_until)
 
 
 def _attentive(listener: Listener) -> Attentive | None:

@@ -19,10 +19,10 @@ class Vitals:
         self.room = 0  # free slots, when it last thought of asking the broker for work
         self.anew = False  # the watchdog's wish: look for work, whatever the bells say
 
-    def turned(self) -> None:
-        """The loop has come round once more."""
+    def turned(self, now: float) -> None:
+        """The loop has come round once more (monotonic)."""
         self.turns += 1
-        self.turned_at = time.monotonic()
+        self.turned_at = now
 
     def __repr__(self) -> str:
         return f"Vitals(turns={self.turns}, claims={self.claims}, room={self.room})"

@@ -83,10 +83,11 @@ def test_what_is_there_already_is_synced_all_the_same(tmp_path, syncs):
 
 def test_other_exchanges_are_synced_within_their_commit(tmp_path, syncs):
     engine = file(tmp_path)
-    engine.execute(adding("a"))
-    assert engine._synchronous == "FULL"
-    engine.execute(adding("b", durable=False))
-    assert engine._synchronous == "NORMAL"
+
+    def how(*, durable):
+        return engine.execute(Exchange("ask", lambda c: c.pragma("synchronous"), durable=durable))
+
+    assert [how(durable=wish) for wish in (True, False, False, True, True)] == [2, 1, 1, 2, 2]
     assert syncs["count"] == 0
     engine.close()
 
