@@ -20,8 +20,11 @@ _PICKLE = CONTENT_TYPES["pickle"]
 _LZMA_MEMORY = 128 * 1024 * 1024  # bytes: what the strongest preset asks for, and not much more
 
 
-def check_format(message: Message, limits: Limits) -> None:
-    """Raise DecodeError for a body that is too large, or of a form that is not read."""
+def check_format(message: Message, limits: Limits) -> tuple[str, str | None]:
+    """The body's content type and compression; raises DecodeError for what is not read.
+
+    That is a body that is too large, or of a form that the app does not accept.
+    """
     if len(message.body) > limits.max_bytes:
         raise DecodeError(
             f"its body: {len(message.body)} bytes, more than the limit of {limits.max_bytes}"
@@ -35,6 +38,7 @@ def check_format(message: Message, limits: Limits) -> None:
             f"its compression is {_shown(compression)} and only {', '.join(_EXPANDERS)} are read: "
             "let its sender compress with zlib, or not at all"
         )
+    return content_type, compression
 
 
 def is_json(message: Message) -> bool:
@@ -56,13 +60,12 @@ def with_body_of(message: Message, other: Message) -> Message:
 
 def read_body(message: Message, limits: Limits) -> Any:
     """The value of the body; raises DecodeError."""
-    check_format(message, limits)
+    content_type, compression = check_format(message, limits)
     body = message.body
-    compression = message.headers.get("compression")
     if compression is not None:
         body = _expanded(body, compression, limits.max_bytes)
     try:
-        return _READERS[message.properties.get("content_type") or JSON](body, limits)
+        return _READERS[content_type](body, limits)
     except DecodeError as error:
         raise DecodeError(f"its body: {error}") from error
 

@@ -24,6 +24,9 @@ from penstock.worker.protocol import FromExecutor
 __all__ = ["SignalLimit", "ThreadLimits"]
 
 
+_UNLIMITED = nullcontext()
+
+
 class SignalLimit:
     """Raises SoftTimeLimitExceeded in the task that is over its limit.
 
@@ -68,7 +71,7 @@ class SignalLimit:
 
     def over(self, limit: float | None) -> AbstractContextManager[Any]:
         """The time in which a task's own function runs."""
-        return nullcontext() if limit is None else self._within(limit)
+        return _UNLIMITED if limit is None else self._within(limit)
 
     @contextmanager
     def _within(self, limit: float) -> Iterator[None]:
@@ -98,7 +101,7 @@ class ThreadLimits:
 
     def over(self, limit: float | None) -> AbstractContextManager[Any]:
         """The time in which a task's own function runs."""
-        return nullcontext() if limit is None else _Watch(self, limit)
+        return _UNLIMITED if limit is None else _Watch(self, limit)
 
     def begin(self, watch: _Watch) -> None:
         """Keep the time of the calling thread."""
