@@ -358,10 +358,13 @@ class PlannedBroker(Broker):
     def settle_and_lease(
         self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int, ttl: float
     ) -> tuple[list[Settlement], list[Lease]]:
-        if not settlements or limit <= 0 or not queues:
-            return super().settle_and_lease(settlements, queues, limit, ttl)
-        both = together(self._settle(settlements), self._lease(queues, limit, ttl, 0.0))
-        return drive(both, self.engine)
+        wanted = limit > 0 and bool(queues)
+        if settlements and wanted:
+            both = together(self._settle(settlements), self._lease(queues, limit, ttl, 0.0))
+            return drive(both, self.engine)
+        if wanted:
+            return [], drive(self._lease(queues, limit, ttl, 0.0), self.engine)
+        return self.settle(settlements), []
 
     def tend(self) -> float | None:
         return drive(self._tend(), self.engine)

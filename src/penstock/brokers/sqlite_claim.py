@@ -48,7 +48,9 @@ def fair_shares(
 def in_turn(claimed: list[list[Row]]) -> list[Lease]:
     """Leases from the rows of each queue: best first, and one of each queue after the other."""
     if len(claimed) == 1:
-        return [rows.lease(row) for row in sorted(claimed[0], key=rows.order)]
+        (only,) = claimed
+        best_first = sorted(only, key=rows.order) if len(only) > 1 else only
+        return [rows.lease(row) for row in best_first]
     mixed = zip_longest(*(sorted(part, key=rows.order) for part in claimed))
     return [rows.lease(row) for row in chain.from_iterable(mixed) if row is not None]
 

@@ -53,7 +53,8 @@ class ToldStore(PlannedStore):
                 left = deadline - self._clock.monotonic()
                 nap = min(left, self.LONGEST_WAIT)
                 try:
-                    found = yield from self._looked(listener if rung else None, ids, found)
+                    look = self._news(listener, ids, found) if rung else self._renewed(ids, found)
+                    found = yield from look
                 except (Unavailable, Uncertain):  # once it is back the bell rings
                     if left <= 0:
                         raise  # who waits is told why, and not that there is no result
@@ -66,14 +67,6 @@ class ToldStore(PlannedStore):
         finally:
             listener.close()
 
-    def _looked(
-        self, listener: Any, ids: Sequence[str], found: list[Record | None]
-    ) -> Plan[list[Record | None]]:
-        """What is known once the listener has rung, or has just been opened."""
-        if listener is None:
-            return (yield from self._renewed(ids, found))
-        return (yield from self._news(listener, ids, found))
-
     def _listening(self, ids: Sequence[str]) -> Listen:
         return Listen(self._bells(ids))
 
@@ -83,8 +76,8 @@ class ToldStore(PlannedStore):
         ids: Sequence[str],
         found: list[Record | None],
     ) -> Plan[list[Record | None]]:
-        """The same, where the listener may have more to say than that."""
-        return (yield from self._renewed(ids, found))
+        """What is known once the listener has rung, or has just been opened."""
+        return self._renewed(ids, found)
 
     def _renewed(self, ids: Sequence[str], found: list[Record | None]) -> Plan[list[Record | None]]:
         if len(ids) == 1:

@@ -63,9 +63,16 @@ class Intake:
 
     def receive(self, leases: list[Lease]) -> list[Work]:
         """The works to hand to executors, in order; the rest is settled with its reason."""
-        works = [work for lease in leases if (work := self._sort(lease)) is not None]
-        early = [work for work in works if not work.policy.acks_late]
-        refused = self._acknowledge(early) if early else set()
+        works, early = [], []
+        for lease in leases:
+            work = self._sort(lease)
+            if work is not None:
+                works.append(work)
+                if not work.policy.acks_late:
+                    early.append(work)
+        if not early:
+            return works
+        refused = self._acknowledge(early)
         return [work for work in works if work.tag not in refused]
 
     def _sort(self, lease: Lease) -> Work | None:
@@ -74,7 +81,7 @@ class Intake:
             self._turn_away(sorted_out)
             return None
         header, policy = sorted_out
-        pause = self._pause(header.task, lease)
+        pause = self._pause(header.task, lease) if self._rates else 0.0
         if pause:  # back to the broker until its moment: durable, and nothing waits behind it
             self._custody.settle(Again(lease, lease.message, self._clock.wall() + pause))
             return None
@@ -90,7 +97,7 @@ class Intake:
             header=header,
             policy=policy,
             since=self._clock.monotonic(),
-            alone=Past.of(lease.message).alone,
+            alone=Past.of_lease(lease).alone,
         )
 
     def _pause(self, task: str, lease: Lease) -> float:

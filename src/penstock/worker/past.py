@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.message import Message
+from penstock.message import Lease, Message
 
 __all__ = ["HEADER", "Past"]
 
@@ -22,6 +22,11 @@ class Past(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     crashes: int = 0  # how often its executor died while it ran alone
     deaths: int = 0  # how often a zygote died over it
     alone: bool = False  # several ran when an executor died: it runs next alone
+
+    @classmethod
+    def of_lease(cls, lease: Lease) -> Past:
+        """The past of what was leased: of the first lease there is none."""
+        return _NONE if lease.attempt == 1 else cls.of(lease.message)
 
     @classmethod
     def of(cls, message: Message) -> Past:
@@ -40,3 +45,6 @@ class Past(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The message with this past."""
         headers = {**message.headers, HEADER: msgspec.to_builtins(self)}
         return msgspec.structs.replace(message, headers=headers)
+
+
+_NONE = Past(key="")

@@ -48,7 +48,7 @@ class Triage:
             return Done(lease, self.revoked(message, lease.attempt, "revoked"))
         if message.expires_at is not None and message.expires_at <= self.clock.wall():
             return Done(lease, self.revoked(message, lease.attempt, "expired"))
-        deaths = lease.deaths + Past.of(message).deaths
+        deaths = lease.deaths + Past.of_lease(lease).deaths
         if deaths >= MAX_DEATHS:
             reason = f"its worker died {deaths} times while holding it"
             return Dead(lease, reason, self.failure(lease, WorkerLostError(reason)))
