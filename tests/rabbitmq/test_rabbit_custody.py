@@ -16,7 +16,7 @@ from penstock.results.registry import open_store
 from penstock.url import Url
 from penstock.worker.custody import Custody
 from penstock.worker.second_look import sift
-from proxy import TO_SERVER, Proxy
+from proxy import TO_CLIENT, TO_SERVER, Proxy
 from workers import wait_for
 
 
@@ -163,6 +163,29 @@ def test_an_acknowledgement_that_is_lost_is_in_doubt_and_found_out(opened, line,
         broker.settle([Done(lease)])
     (again,) = wait_for(lambda: other.lease([queue], 1, 30.0, wait=1.0))
     assert (again.message.key, again.attempt, again.deaths) == (lease.message.key, 2, 1)
+    assert sift([again], [ended(lease)]).ended == [again]
+
+
+def test_a_worker_does_not_wait_for_an_answer_to_its_acknowledgements(opened, line, queue):
+    broker, other = opened(), opened(straight=True)
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 30.0)
+    line.stall(TO_CLIENT)
+    assert broker.settle_and_lease([Done(lease)], [], 0, 30.0) == ([], [])
+    line.heal()
+    assert broker.lease([queue], 1, 30.0) == [], "the answer to which comes after it was read"
+    assert broker.settle([Done(lease)]) == [], "it is known what was settled"
+    line.cut()  # the server gives out what it has no acknowledgement of
+    assert other.lease([queue], 1, 30.0, wait=0.5) == []
+
+
+def test_an_acknowledgement_nobody_waited_for_is_found_out_as_well(opened, line, queue):
+    broker, other = opened(), opened(straight=True)
+    broker.publish([message(queue)])
+    (lease,) = broker.lease([queue], 1, 30.0)
+    line.cut_after(0, TO_SERVER)
+    assert broker.settle_and_lease([Done(lease)], [], 0, 30.0) == ([], [])
+    (again,) = wait_for(lambda: other.lease([queue], 1, 30.0, wait=1.0))
     assert sift([again], [ended(lease)]).ended == [again]
 
 

@@ -260,8 +260,11 @@ class AmqpBroker(AmqpListening):
     ) -> tuple[list[Settlement], list[Lease]]:
         names = list(dict.fromkeys(queues))
         only_done = all(isinstance(x, Done) for x in settlements)
-        if not (names and limit > 0 and only_done):
+        if not only_done:
             return Broker.settle_and_lease(self, settlements, queues, limit, ttl)
+        if not (names and limit > 0):
+            lost = drive(self._acknowledging(settlements), self.engine) if settlements else []
+            return lost, []
         if not settlements:
             return [], drive(self._answering(names, limit, ttl), self.engine)
         return drive(self._trading(settlements, names, limit, ttl), self.engine)
@@ -271,6 +274,17 @@ class AmqpBroker(AmqpListening):
         token = next(self._tokens)
         leases, _ = yield from self._claiming(names, limit, ttl, token, quick=True)
         return leases
+
+    def _acknowledging(self, settlements: Sequence[Settlement]) -> Plan[list[Settlement]]:
+        """Settle for who goes on: what comes later proves that the server has read the acks."""
+
+        def acknowledge(live: Live) -> list[Settlement]:
+            lost, _, _ = self._end(live, settlements, sure=False)
+            self._remember(settlements)
+            return lost
+
+        lost = yield Exchange("settle", acknowledge)
+        return lost  # type: ignore[no-any-return]
 
     def _trading(
         self, settlements: Sequence[Settlement], names: list[str], limit: int, ttl: float
