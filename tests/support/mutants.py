@@ -61,8 +61,8 @@ MUTANTS = (
         "acknowledged before the run",
         "a killed worker loses what it had: Celery's early acks, Sidekiq's BRPOP",
         "worker/intake.py",
-        "early = [work for work in works if not work.policy.acks_late]",
-        "early = works",
+        "if not work.policy.acks_late:",
+        "if work is not None:",
     ),
     Mutant(
         "a dead child is acknowledged",
