@@ -17,7 +17,7 @@ from penstock.brokers.postgres_holders import FORGOTTEN, HEARTBEAT, Holder, Me
 from penstock.brokers.postgres_leasing import PostgresLeasing
 from penstock.brokers.postgres_promise import ASKED, promise
 from penstock.brokers.postgres_settling import settled
-from penstock.brokers.postgres_statements import SQL, copy_rows, message_arrays
+from penstock.brokers.postgres_statements import SQL, copy_rows, message_arrays, message_values
 from penstock.brokers.postgres_within import apublish_within, publish_within
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.pending import Pending
@@ -126,10 +126,14 @@ class PostgresBroker(PostgresLeasing):
                 pass
             else:
                 return
-        arrays = message_arrays(messages, self._clock.wall())
+        now = self._clock.wall()
+        if len(messages) == 1:
+            sql, values = SQL.publish_one, message_values(messages[0], now)
+        else:
+            sql, values = SQL.publish, message_arrays(messages, now)
 
         def publish(batch: Batch) -> None:
-            batch.call(SQL.publish, **arrays)
+            batch.call(sql, **values)
             self._forget_done(batch, messages)
 
         # A worker may begin while we wait for the disk: what it settles brings this to disk, too.

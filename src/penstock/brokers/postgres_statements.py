@@ -12,7 +12,7 @@ from penstock.engines.postgres_values import as_text, blobs, floats, integers, j
 from penstock.engines.statements import Statements
 from penstock.message import Message
 
-__all__ = ["SQL", "copy_rows", "message_arrays"]
+__all__ = ["SQL", "copy_rows", "message_arrays", "message_values"]
 
 SQL = Statements("penstock.brokers.sql.postgres")
 
@@ -38,6 +38,27 @@ def message_arrays(
         "headers": json_texts(headers),
         "properties": json_texts(properties),
         "bodies": blobs(bodies),
+    }
+
+
+def message_values(message: Message, now: float) -> dict[str, Any]:
+    """What `publish_one` takes for a message that arrives at ``now``."""
+    row = rows.message_row(message, now)
+    key, task_id, queue, state, priority, since, ready_at, expires_at, *content = row
+    headers, properties, body = content
+    return {
+        "key": key,
+        "id": task_id,
+        "queue": queue,
+        "state": state,
+        "priority": priority,
+        "since": since,
+        "ready_at": float(ready_at),  # type: ignore[arg-type] # a row is of objects
+        "due": float(ready_at) if state == rows.DELAYED else None,  # type: ignore[arg-type]
+        "expires_at": expires_at,
+        "headers": headers.decode(),  # type: ignore[attr-defined]
+        "properties": properties.decode(),  # type: ignore[attr-defined]
+        "body": body,
     }
 
 

@@ -11,8 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
-from penstock.brokers import rows
-from penstock.brokers.postgres_statements import SQL
+from penstock.brokers.postgres_statements import SQL, message_values
 from penstock.engines.postgres import PostgresServer
 from penstock.engines.postgres_batch import in_schema
 from penstock.engines.postgres_errors import refused
@@ -100,29 +99,9 @@ def _statements(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     publish = in_schema(SQL.publish_one, engine.schema)
     for message in messages:
-        yield publish, _values(message, now)
+        yield publish, message_values(message, now)
     for channel, told in engine.rings(f"work:{message.queue}" for message in messages):
         yield SQL.ring, {"channel": channel, "told": told}
-
-
-def _values(message: Message, now: float) -> dict[str, Any]:
-    row = rows.message_row(message, now)
-    key, task_id, queue, state, priority, since, ready_at, expires_at, *content = row
-    headers, properties, body = content
-    return {
-        "key": key,
-        "id": task_id,
-        "queue": queue,
-        "state": state,
-        "priority": priority,
-        "since": since,
-        "ready_at": float(ready_at),  # type: ignore[arg-type] # a row is of objects
-        "due": float(ready_at) if state == rows.DELAYED else None,  # type: ignore[arg-type]
-        "expires_at": expires_at,
-        "headers": headers.decode(),  # type: ignore[attr-defined]
-        "properties": properties.decode(),  # type: ignore[attr-defined]
-        "body": body,
-    }
 
 
 def _check(engine: PostgresServer, connection: Any) -> None:

@@ -72,7 +72,8 @@ def compose(
         message = _template(route, clock).message(new_id(), args, kwargs, limits=route.limits)
     else:
         message = _with_options(route, args, kwargs, options or {}, clock.wall())
-    _check_size(message, route)
+    if len(message.body) > route.max_bytes:
+        raise _too_large(message, route)
     return message
 
 
@@ -93,7 +94,7 @@ def compose_many(
     messages = template.messages(new_ids(len(calls)), calls, limits=route.limits)
     sizes = [len(message.body) for message in messages]
     if max(sizes) > route.max_bytes:
-        _check_size(messages[sizes.index(max(sizes))], route)
+        raise _too_large(messages[sizes.index(max(sizes))], route)
     return messages
 
 
@@ -111,12 +112,11 @@ def _template(route: Route, clock: Clock) -> CallTemplate:
     return template
 
 
-def _check_size(message: Message, route: Route) -> None:
-    if len(message.body) > route.max_bytes:
-        raise EncodeError(
-            f"the arguments of {route.task} take {len(message.body)} bytes, more than "
-            f"message_max_bytes ({route.max_bytes}): send a reference to them, or raise the setting"
-        )
+def _too_large(message: Message, route: Route) -> EncodeError:
+    return EncodeError(
+        f"the arguments of {route.task} take {len(message.body)} bytes, more than "
+        f"message_max_bytes ({route.max_bytes}): send a reference to them, or raise the setting"
+    )
 
 
 def _call(

@@ -116,7 +116,7 @@ class AsyncResult(Generic[R]):
         value = self._value(document)
         if propagate and isinstance(value, BaseException) and document.status in _EXCEPTIONS:
             raise value
-        return cast("R", value)
+        return value  # type: ignore[no-any-return]
 
     # --- looking -------------------------------------------------------------------------
 

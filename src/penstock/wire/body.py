@@ -73,10 +73,6 @@ def read_body(message: Message, limits: Limits) -> Any:
 # --- formats ---------------------------------------------------------------------------------
 
 
-def _read_json(data: bytes, limits: Limits) -> Any:
-    return loads(data, limits=limits)
-
-
 def _read_pickle(data: bytes, limits: Limits) -> Any:  # noqa: ARG001 - it knows no bounds at all
     import pickle
 
@@ -112,7 +108,7 @@ def _within(value: Any) -> list[Any]:
 
 
 _READERS: dict[str, Callable[[bytes, Limits], Any]] = {
-    JSON: _read_json,
+    JSON: loads,
     _PICKLE: _read_pickle,
     CONTENT_TYPES["msgpack"]: _read_msgpack,
 }

@@ -97,7 +97,7 @@ def dumps(value: Any, *, limits: Limits = LIMITS) -> bytes:
     return data
 
 
-def loads(data: bytes | str, *, limits: Limits = LIMITS) -> Any:
+def loads(data: bytes | str, limits: Limits = LIMITS) -> Any:
     """The value of JSON text in UTF-8; raises DecodeError with the reason."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if len(raw) > limits.max_bytes:

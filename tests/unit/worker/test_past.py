@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.durable.past import Past as ItemPast
-from penstock.message import Message
+from penstock.message import Lease, Message
 from penstock.worker.past import HEADER, Past
 
 
@@ -14,6 +14,15 @@ def message(said, header=HEADER, key="k"):
 def test_a_past_comes_back_with_its_message():
     past = Past(key="k", crashes=2, alone=True)
     assert Past.of(past.on(message(None))) == past
+
+
+def test_what_is_leased_for_the_first_time_has_none():
+    past = Past(key="k", deaths=2, alone=True)
+    leases = [Lease(past.on(message(None)), attempt, 0.0, attempt) for attempt in (1, 2)]
+    assert [(found.deaths, found.alone) for found in map(Past.of_lease, leases)] == [
+        (0, False),
+        (2, True),
+    ]
 
 
 def test_the_past_of_another_publication_is_not_ours():
