@@ -1,11 +1,12 @@
 """How soon an idle worker runs a call, and how soon its result is there, on PostgreSQL.
 
 One call at a time, durable commits. The task tells the caller through a socket that it runs, so
-that peers which store no results can be measured as well; ours is also timed until the result is
-read. One worker with two executors, peers with two processes as their guides say; alternating in
-rounds on one server, each system in a database of its own; and as the floor bare psycopg, with one
-process that takes, runs and answers. On a machine that others use, too, the
-lower quantiles (p10, p25) say more than the median.
+that peers which store no results can be measured as well. Ours is also timed there and back: as
+often again, by a caller who waits for the result and for nothing else. One worker with two
+executors, peers with two processes as their guides say; alternating in rounds on one server, each
+system in a database of its own; and as the floor bare psycopg, with one process that takes, runs
+and answers. On a machine that others use, too, the lower quantiles (p10, p25) say more than the
+median.
 
     python benchmarks/postgres_idle.py [--runs 3] [--calls 200] [--only penstock,pgqueuer]
 """
@@ -66,11 +67,20 @@ def trip(n):
     ran = time.perf_counter()
     if result is not None:
         assert result.get(timeout=20) == n
-    return stored - began, ran - began, time.perf_counter() - began
+    return stored - began, ran - began
+def there_and_back(n):
+    began = time.perf_counter()
+    assert call(n).get(timeout=20) == n
+    ended = time.perf_counter()
+    heard.recv(32)
+    return ended - began
 calls = int(sys.argv[1])
 for n in range(30):
     trip(-n)
-columns = zip(*(trip(n) for n in range(1, calls + 1)))
+numbers = range(1, calls + 1)
+columns = [*zip(*map(trip, numbers))]
+if sys.argv[2] == "results":
+    columns.append([there_and_back(n + calls) for n in numbers])
 for column in map(sorted, columns):
     print(*(column[int(calls * part)] * 1000 for part in (0.1, 0.25, 0.5, 0.99)))
 """
@@ -104,12 +114,13 @@ def python(code, *words, folder, environment):
 
 def measure(system, calls, place):
     (place["folder"] / "told").unlink(missing_ok=True)
-    printed = python(f"{SEND[system]}\n{CLIENT}", calls, **place).splitlines()
-    stored, ran, ended = ([float(word) for word in line.split()] for line in printed)
+    kept = "results" if system in {"penstock", "raw"} else "none"
+    printed = python(f"{SEND[system]}\n{CLIENT}", calls, kept, **place).splitlines()
+    stored, ran, *back = ([float(word) for word in line.split()] for line in printed)
     names = ("p10", "p25", "p50", "p99")
     figures = {"stored p50": stored[2]}
     figures |= {f"runs {name}": value for name, value in zip(names, ran, strict=True)}
-    result = ended if system in {"penstock", "raw"} else [float("nan")] * 4
+    result = back[0] if back else [float("nan")] * 4
     return figures | {f"result {name}": value for name, value in zip(names, result, strict=True)}
 
 
