@@ -28,7 +28,7 @@ DELETE FROM penstock.message AS m USING penstock.done AS d
 WHERE d.key BETWEEN :lowest AND :highest AND m.key = d.key;
 
 -- name: publish_one
--- The same for one message, in two thirds of the time; also on a caller's own connection: there it is
+-- The same for one message, without arrays; also on a caller's own connection: there it is
 -- stored when the caller's transaction commits, and never otherwise.
 INSERT INTO penstock.message
     (key, id, queue, state, priority, since, ready_at, due, expires_at, headers, properties, body)
