@@ -121,10 +121,9 @@ class Line:
 
     def read(self) -> None:
         """Read what has come to the borrower."""
-        with contextlib.suppress(BlockingIOError):
+        if any(descriptor == self._nudge for descriptor, _ in self._lent.poll(0)):
             os.eventfd_read(self._nudge)
-        if self._live is not None and self._live.is_readable():
-            self._read()
+        self._read()
 
     def give_back(self) -> None:
         """Let others have the connection."""
