@@ -93,8 +93,7 @@ class Slot:
     @property
     def takes_tasks(self) -> bool:
         """True when tasks may be handed to it."""
-        ready = self.phase is Phase.READY and not self.exclusive
-        return ready and (self.share is None or self.most(1) > 0)
+        return self.phase is Phase.READY and not self.exclusive and self.most(1) > 0
 
     def most(self, wanted: int) -> int:
         """How many of so many it may hold, by what is left of its share."""

@@ -47,7 +47,7 @@ def room(crew: Crew, pace: Pace, now: float) -> int:
         held = len(slot.held)
         if slot.takes_tasks:
             wish = _wish(slot, ahead, now)
-            free += (wish if slot.share is None else slot.most(wish)) - held
+            free += slot.most(wish) - held
             at_once += wish - held
         elif slot.phase is Phase.LEAVING and slot.capacity > 1:
             # Where executors on their way out have successors already, all of them together still
@@ -58,11 +58,11 @@ def room(crew: Crew, pace: Pace, now: float) -> int:
 
 def _wish(slot: Slot, ahead: int, now: float) -> int:
     """How much an executor may hold: nothing behind a task that turned out to be long."""
-    return slot.capacity + (0 if slot.held and _silent(slot, now) else ahead)
+    return slot.capacity + (0 if _silent(slot, now) else ahead)
 
 
 def _silent(slot: Slot, now: float) -> bool:
-    return now - slot.progress_at > PATIENCE
+    return bool(slot.held) and now - slot.progress_at > PATIENCE
 
 
 def assignments(crew: Crew, pace: Pace, now: float) -> Iterator[tuple[Work, Slot]]:
@@ -95,7 +95,7 @@ def stuck(crew: Crew, now: float) -> list[Slot]:
     """
     full = [slot for slot in crew.slots.values() if len(slot.held) > slot.capacity]
     if not full:
-        return full
+        return []
     idle = not crew.waiting and any(s.takes_tasks and not s.held for s in crew.slots.values())
     return [
         slot for slot in full if _silent(slot, now) or (idle and len(slot.held) > slot.capacity + 1)
