@@ -220,7 +220,7 @@ class AmqpBroker(AmqpListening):
                 keys.add(message.key)
         holdings.acknowledge(twins)
         if len(claimed) < limit:  # what is to be moved makes room: somebody has to look again
-            self._arm(live, names)
+            self._arm(live, names, limit - len(claimed))
         else:
             holdings.bells.disarm()
         holdings.claims = {token: [held.fence for held in claimed]}
@@ -410,7 +410,7 @@ class AmqpBroker(AmqpListening):
         def unclaimed(live: Live) -> list[Move]:
             bells = live.kept(Holdings).bells
             if age == 0.0:
-                bells.disarm()
+                bells.cancel_all()
                 bells.settle()
             wall = self._clock.wall()
             return [returned(live, one, wall) for one in bells.overdue(age)]

@@ -15,7 +15,6 @@ from penstock.engines.amqp_live import Live
 __all__ = ["take", "take_what_rang"]
 
 _AT_ONCE = 200  # gets that are under way
-_ALONE = 3  # rings after a look that found nothing behind the one before
 
 
 def take(live: Live, queues: Sequence[str], limit: int) -> list[Delivery]:
@@ -24,20 +23,11 @@ def take(live: Live, queues: Sequence[str], limit: int) -> list[Delivery]:
 
 
 def take_what_rang(live: Live, queues: Sequence[str], limit: int) -> list[Delivery]:
-    """What bells were rung by, without a word with the server; nothing where more may be there.
-
-    A bell that had hung still for a while rings for the first message of an empty queue. One that
-    rings as soon as it is hung up may have a queue behind it, which is worth a look: but not each
-    time, where the last look found nothing there.
-    """
+    """What bells were rung by, without a word with the server; nothing where more may be there."""
     bells = live.kept(Holdings).bells
-    hung_still, bells.hung_still = bells.hung_still, False
-    if not (hung_still or bells.alone):
+    if not all(bells.is_open(one) for queue in queues for one in (back_of(queue), queue)):
         return []
-    rung = _Claim(live, queues, limit).rung()
-    if rung and not hung_still:
-        bells.alone -= 1
-    return rung
+    return _Claim(live, queues, limit).rung()
 
 
 class _Claim:
@@ -61,15 +51,12 @@ class _Claim:
 
     def made(self) -> list[Delivery]:
         self._take_what_rang()
-        before = self._left
         self._look_at_all()
         while self._left > 0 and (shares := self._shares()):
             if not self._get(shares):
                 break
         for source, count in self._counts.items():
             self._holdings.hints[source] = count
-        if before:
-            self._holdings.bells.alone = _ALONE if self._left == before else 0
         return self._in_turn()
 
     def _in_turn(self) -> list[Delivery]:

@@ -1,16 +1,20 @@
-"""How a push server wakes somebody who pulls: a consumer that takes one message, and is gone.
+"""How a push server wakes somebody who pulls: a consumer with a small window.
 
 Claims take what they want with ``basic.get``, so that nothing lies at a client that nobody asked
-for. While somebody listens and a claim found less than it wanted, a consumer with a prefetch of 1
-waits at the queue. What it gets rings the bell, and is the first of the next claim.
+for. While somebody listens and a claim found less than it wanted, a consumer waits at the queue.
+What it gets rings the bell, and is the first of the next claim.
+
+The consumer may have as many messages unacknowledged as there was room for, a few at most: its
+*window*. While the window is open the server gives whatever comes to the queue, so there is nothing
+behind what rang; when it is full, the acknowledgement of what runs opens it again. A worker that
+gets one task after the other so says no more to the server than that each is done.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import msgspec
@@ -20,7 +24,7 @@ from penstock.engines.amqp_live import Live
 __all__ = ["Delivery", "Doorbells"]
 
 _CHANNEL = "custody"
-_STILL = 0.005  # seconds in which a server gives what it has
+_WIDEST = 8  # messages: what lies here while their claimer is at something else
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -33,17 +37,28 @@ class Delivery(msgspec.Struct, frozen=True):
     at: float  # monotonic
 
 
+class _Window:
+    """What one consumer may have and has."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.tags: list[int] = []  # of what it was given; those acknowledged go when it is asked
+
+    def is_open(self, unacked: Container[int]) -> bool:
+        self.tags = [tag for tag in self.tags if tag in unacked]
+        return len(self.tags) < self.size
+
+
 class Doorbells:
     """The consumers of one connection; kept by its :class:`Live`."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._armed: dict[str, float] = {}  # queue -> since when (monotonic)
-        self.hung_still = False  # the bell that rang last, before it did
-        self.alone = 0  # so many rings more are taken for single messages
+        self._windows: dict[str, _Window] = {}  # by queue
         self._names: dict[str, str] = {}  # queue -> consumer tag
         self._there: dict[str, deque[Delivery]] = {}
-        self._prefetch: Any = None  # the channel on which it was said
+        self._prefetch = 1  # what consumers are made with now
+        self._told: Any = None  # the channel that was told so
         self.unacked: dict[int, None] = {}  # tags of all that was delivered, in their order
         self.ring: Any = None  # called with the name of a queue
 
@@ -52,36 +67,53 @@ class Doorbells:
         """The one on which everything is claimed and acknowledged."""
         return self._live.channel(_CHANNEL)
 
-    def arm(self, queue: str) -> None:
-        """Have the bell rung by the next message of a queue."""
-        if queue in self._armed or self._there.get(queue):
+    def is_open(self, queue: str) -> bool:
+        """True while the server gives us all that comes to a queue, with nothing left behind."""
+        window = self._windows.get(queue)
+        return window is not None and window.is_open(self.unacked)
+
+    def arm(self, queue: str, room: int) -> None:
+        """Have the bell rung by what comes next to a queue, with room for so many messages."""
+        if self._there.get(queue) or self.is_open(queue):
             return
+        if queue in self._windows:  # full, of what runs still: a new window has its own count
+            self._cancel(queue)
+        size = min(room, _WIDEST)
         channel = self.channel
-        if self._prefetch is not channel:
-            channel.basic_qos(0, 1, False)
-            self._prefetch = channel
+        if self._told is not channel or self._prefetch != size:
+            self._prefetch = size
+            self.settle()
+            self._told = channel
         name = self._names.setdefault(queue, f"bell-{len(self._names)}")
-        self._armed[queue] = time.monotonic()
+        self._windows[queue] = _Window(size)
         channel.basic_consume(
             queue,
             name,
             nowait=True,
             callback=lambda message: self._on_message(queue, message),
-            on_cancel=lambda _: self._armed.pop(queue, None),
+            on_cancel=lambda _: self._windows.pop(queue, None),
         )
 
     def disarm(self) -> None:
-        """Take no more: there is no room here, and others may have some."""
-        for queue in list(self._armed):
+        """Take no more: there is no room here, and others may have some.
+
+        Full windows stay: they open again as what runs is done, which makes room.
+        """
+        for queue in [queue for queue in self._windows if self.is_open(queue)]:
+            self._cancel(queue)
+
+    def cancel_all(self) -> None:
+        """Take no more, whatever is done."""
+        for queue in list(self._windows):
             self._cancel(queue)
 
     def _cancel(self, queue: str) -> None:
-        self._armed.pop(queue, None)
-        self.channel.basic_cancel(self._names[queue], nowait=True)
+        if self._windows.pop(queue, None) is not None:
+            self.channel.basic_cancel(self._names[queue], nowait=True)
 
     def retire(self, queues: Sequence[str]) -> list[Delivery]:
         """Let these bells ring no more; what they were rung by is the caller's now."""
-        armed = [queue for queue in queues if queue in self._armed]
+        armed = [queue for queue in queues if queue in self._windows]
         for queue in armed:
             self._cancel(queue)
         if armed:
@@ -90,14 +122,13 @@ class Doorbells:
 
     def settle(self) -> None:
         """Wait until the server has read what was said so far, and we what it said to that."""
-        self.channel.basic_qos(0, 1, False)
+        self.channel.basic_qos(0, self._prefetch, False)
 
     def _on_message(self, queue: str, message: Any) -> None:
         self.keep(queue, message)
-        armed_at = self._armed.get(queue, math.inf)
-        self.hung_still = time.monotonic() - armed_at > _STILL
-        if queue in self._armed:
-            self._cancel(queue)
+        window = self._windows.get(queue)
+        if window is not None:
+            window.tags.append(message.delivery_info["delivery_tag"])
         if self.ring is not None:
             self.ring(queue)
 
@@ -116,12 +147,17 @@ class Doorbells:
         return there.popleft() if there else None
 
     def overdue(self, age: float) -> list[Delivery]:
-        """What nobody has claimed for ``age`` seconds; it is the caller's now."""
+        """What nobody has claimed for ``age`` seconds; it is the caller's now.
+
+        The bells that it rang are taken down, or the server would give it to us again.
+        """
         limit = time.monotonic() - age
         found = []
         for there in self._there.values():
             while there and there[0].at <= limit:
                 found.append(there.popleft())
+        for queue in {one.source for one in found}:
+            self._cancel(queue)
         return found
 
     def oldest(self) -> float | None:

@@ -79,7 +79,7 @@ class AmqpListening(AmqpLooking):
                 live.kept(Queues).ensure(back_of(name))
             if self._celery_delays:
                 bind_to_delays(live, names)
-            self._arm(live, names)
+            self._arm(live, names, 1)
             self._subscribed(live)
 
         self.engine.execute(Exchange("listen", begin))
@@ -92,14 +92,14 @@ class AmqpListening(AmqpLooking):
             self._listened.update(names)
         return _Ear(self, tuple(names), self._bells)
 
-    def _arm(self, live: Live, names: Sequence[str]) -> None:
+    def _arm(self, live: Live, names: Sequence[str], room: int) -> None:
         """Have the bells of these queues rung, so far as somebody listens."""
         bells = live.kept(Holdings).bells
         bells.ring = self._ring
         for name in names:
             if self._listened[name] > 0:
-                bells.arm(back_of(name))
-                bells.arm(name)
+                bells.arm(back_of(name), room)
+                bells.arm(name, room)
 
     def _ring(self, source: str) -> None:
         self._bells.ring((source.removeprefix(back_of("")),))
