@@ -42,9 +42,11 @@ class _Window:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.tags: list[int] = []  # of what it was given; those acknowledged go when it is asked
+        self.tags: list[int] = []  # of what it was given; those acknowledged go in time
 
     def is_open(self, unacked: Container[int]) -> bool:
+        if len(self.tags) < self.size:
+            return True
         self.tags = [tag for tag in self.tags if tag in unacked]
         return len(self.tags) < self.size
 

@@ -83,8 +83,10 @@ class AmqpServer:
         if isinstance(command, Exchange):
             line, limit = self._line(command), _limit_of(command)
             fits = _fits(command)
-            future = line.at_once(command.run, fits) if limit is None or fits else None
-            return reply_within(future or line.submit(command.run), limit, self.url)
+            reply = line.at_once(command.run, fits) if limit is None or fits else None
+            if reply is not None:
+                return reply.result()
+            return reply_within(line.submit(command.run), limit, self.url)
         if isinstance(command, Wait):
             return command.listener.wait(command.timeout)
         raise TypeError(f"this engine opens no bells: {command!r}")

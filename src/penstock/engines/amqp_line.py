@@ -20,18 +20,39 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from penstock import telemetry
 from penstock.engines.amqp_errors import Unsent, is_foreign, said
 from penstock.engines.amqp_live import Live
 from penstock.errors import PenstockError, Unavailable, Uncertain
 
-__all__ = ["Job", "Line"]
+__all__ = ["Job", "Line", "Reply"]
 
 V = TypeVar("V")
 _LASTING = ("custody", "news", "ears")  # channels whose state nobody could make again
 Job = Callable[[Live], V]
+
+
+class Reply(Generic[V]):
+    """What came of a job: as much of a :class:`Future` as somebody needs who did it himself."""
+
+    __slots__ = ("_error", "_value")
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+
+    def set_result(self, value: V) -> None:
+        self._value = value
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error = error
+
+    def result(self) -> V:
+        """What it gave; raises what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value
 
 
 class Line:
@@ -85,7 +106,7 @@ class Line:
         self._put(job, future)
         return future
 
-    def at_once(self, job: Job[V], fits: Callable[[Live], bool] | None = None) -> Future[V] | None:
+    def at_once(self, job: Job[V], fits: Callable[[Live], bool] | None = None) -> Reply[V] | None:
         """What came of a job that the caller does itself; None where that is not to be.
 
         ``fits`` says of the connection whether it is.
@@ -95,9 +116,9 @@ class Line:
         try:
             if self._live is None or (fits is not None and not _does(fits, self._live)):
                 return None
-            future: Future[V] = Future()
-            self._do(job, future)
-            return future
+            reply: Reply[V] = Reply()
+            self._do_with(self._live, job, reply)
+            return reply
         finally:
             self.give_back()
 
@@ -223,12 +244,13 @@ class Line:
 
     def _watch(self, live: Live, *, watched: bool = True) -> None:
         """Have the thread woken by what comes, or not, while it is somebody else's to read."""
-        with contextlib.suppress(Exception):  # a connection that is no good has no socket
-            descriptor = live.connection.sock.fileno()
+        try:
             if watched:
-                self._ears.register(descriptor, select.EPOLLIN)
+                self._ears.register(live.sock, select.EPOLLIN)
             else:
-                self._ears.unregister(descriptor)
+                self._ears.unregister(live.sock)
+        except (OSError, ValueError):  # it is closed
+            pass
 
     # --- whoever has the floor ---------------------------------------------------------------
 
@@ -264,7 +286,7 @@ class Line:
         if future.set_running_or_notify_cancel():
             self._do_with(self._live, job, future)
 
-    def _do_with(self, live: Live, job: Job[Any], future: Future[Any]) -> None:
+    def _do_with(self, live: Live, job: Job[V], future: Future[V] | Reply[V]) -> None:
         try:
             value = job(live)
             live.flush()
@@ -286,8 +308,8 @@ class Line:
     def _new(self) -> Live:
         self._beat_at = time.monotonic() + self._heartbeat / 4
         live = self._connect(time.monotonic_ns)
-        with contextlib.suppress(Exception):
-            self._lent.register(live.connection.sock.fileno(), select.EPOLLIN)
+        with contextlib.suppress(OSError, ValueError):
+            self._lent.register(live.sock, select.EPOLLIN)
         self._watch(live)
         return live
 

@@ -37,10 +37,13 @@ class Live:
         arguments_of: Callable[[str], Mapping[str, Any]] = lambda _: {},
     ) -> None:
         self.connection = connection
+        self.sock = connection.sock  # its descriptor is -1 once it is closed
+        self._transport = connection.transport
         self.epoch = epoch
         self.where = where
         self.arguments_of = arguments_of  # a queue that is to be made, by its name
         self.blocked = ""  # why the server takes nothing at present
+        self._polls: dict[int, select.poll] = {}
         self._channels: dict[str, Any] = {}
         self._kept: dict[type[Any], Any] = {}
         connection.on_blocked = self._on_blocked
@@ -105,14 +108,14 @@ class Live:
     def read_what_was_fetched(self) -> None:
         """Read what lies here already, of which the socket does not tell any more."""
         try:
-            while self.connection.transport.has_fetched():
+            while self._transport.has_fetched():
                 self.connection.drain_events(timeout=0)
         except TimeoutError:  # half of a thing: the socket tells of the rest
             return
 
     def is_readable(self) -> bool:
         """True when there is something to read."""
-        there: bool = self.connection.transport.has_fetched()
+        there: bool = self._transport.has_fetched()
         return there or self._is_ready(select.POLLIN)
 
     def is_writable(self) -> bool:
@@ -120,8 +123,10 @@ class Live:
         return self._is_ready(select.POLLOUT)
 
     def _is_ready(self, event: int) -> bool:
-        poll = select.poll()
-        poll.register(self.connection.sock, event)
+        poll = self._polls.get(event)
+        if poll is None:
+            poll = self._polls[event] = select.poll()
+            poll.register(self.sock, event)
         return bool(poll.poll(0))
 
     def read_what_is_there(self) -> None:
@@ -146,7 +151,7 @@ class Live:
 
     def flush(self) -> None:
         """Send what was written and waits for somebody to read."""
-        self.connection.transport.flush()
+        self._transport.flush()
 
     def read_for(self, seconds: float) -> None:
         """Read a frame, and look after the connection's heart when none comes.

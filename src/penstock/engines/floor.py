@@ -149,13 +149,17 @@ class _BothEnds:
 
     def open(self, other: int) -> None:
         """Count the other in, unless it was closed in this moment: then nothing comes of it."""
-        with contextlib.suppress(OSError, ValueError):
+        try:  # noqa: SIM105 - in each turn of a loop
             self._poller.register(other, select.EPOLLIN)
+        except (OSError, ValueError):
+            pass
 
     def shut(self, other: int) -> None:
         """Count it out."""
-        with contextlib.suppress(OSError, ValueError):  # it was closed, and so is out
+        try:  # noqa: SIM105 - in each turn of a loop
             self._poller.unregister(other)
+        except (OSError, ValueError):  # it was closed, and so is out
+            pass
 
     def close(self) -> None:
         """Give the descriptor up."""

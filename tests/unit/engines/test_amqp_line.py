@@ -112,6 +112,19 @@ def test_the_thread_hears_again_afterwards(line, connection):
     assert thread != threading.get_ident()
 
 
+def test_the_thread_sleeps_while_nothing_comes(line, connection, monkeypatch):
+    reads = []
+    read = Line._read
+    monkeypatch.setattr(Line, "_read", lambda line: reads.append(line) or read(line))
+    for _ in range(20):
+        done_at_once(line, me)
+        line.submit(me).result(WAIT)
+    assert reads == [], "it was woken by a connection that brought nothing"
+    connection.server.send(b"news")
+    assert connection.something.wait(WAIT)
+    assert reads
+
+
 def test_who_has_borrowed_it_hears(line, connection):
     taken(line)
     assert not is_ready(line)
