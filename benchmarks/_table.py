@@ -7,7 +7,7 @@ import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["Table", "number"]
+__all__ = ["Table", "beside", "number"]
 
 
 class Table:
@@ -17,6 +17,13 @@ class Table:
         self.question = question
         self.settings = settings
         self.rounds = {}
+        self.beside = []
+
+    def note(self, figures):
+        """What the machine itself took in a round."""
+        self.beside.append(figures)
+        said = "  ".join(f"{name} {number(value)}" for name, value in figures.items())
+        print(f"  ({said})", flush=True)
 
     def add(self, contender, figures):
         """One round; it is shown as it comes."""
@@ -43,6 +50,8 @@ class Table:
             line = f"{contender:24}{number(self.middle(contender, main)):>14}{spread:>18}"
             line += "".join(f"{number(self.middle(contender, name)):>20}" for name in others)
             print(line + self._compared(contender, main, against, less=less_is_better))
+        if self.beside:
+            print(f"the machine itself: {beside(self.beside)}")
 
     def _compared(self, contender, figure, against, *, less):
         if against not in self.rounds or contender == against:
@@ -57,7 +66,19 @@ class Table:
             what = {"question": self.question, "settings": list(map(str, self.settings))}
             when = {"measured": datetime.now(UTC).isoformat(timespec="seconds")}
             data = what | when | {"machine": machine, "rounds": self.rounds}
+            if self.beside:
+                data["beside"] = self.beside
             Path(file).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def beside(noted):
+    """Medians and ranges of what was noted round by round, in words."""
+    parts = []
+    for name in noted[0]:
+        values = [each[name] for each in noted]
+        spread = f"{number(min(values))}-{number(max(values))}"
+        parts.append(f"{name} {number(statistics.median(values))} ms ({spread})")
+    return ", ".join(parts)
 
 
 def number(value):

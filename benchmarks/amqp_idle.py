@@ -10,6 +10,7 @@ bare py-amqp and redis-py, one process that takes, runs and answers.
 import argparse
 import time
 
+from _machine import pace
 from _rabbit import rabbit_server
 from _redis import redis_server
 from _systems import cpu, placed, tree
@@ -46,6 +47,7 @@ def main():
     table = Table("one call at a time on RabbitMQ")
     with redis_server() as port, rabbit_server() as (url, _):
         for _ in range(options.runs):
+            table.note(pace())
             for asked in options.only.split(","):
                 table.add(asked, measure(asked, options.calls, port, url))
     table.show("p50 ms", against="penstock", less_is_better=True)

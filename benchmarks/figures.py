@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import _plot
-from _table import number
+from _table import beside, number
 
 HERE = Path(__file__).parent
 KEPT = HERE.parent / "docs" / "figures"
@@ -82,6 +82,8 @@ def section(kept, name, command):
         ]
         middles += [number(statistics.median(each[other] for each in told)) for other in others]
         lines.append(f"| {who} | " + " | ".join(middles) + " |")
+    if "beside" in kept:
+        lines += ["", f"The machine itself, in the same rounds: {beside(kept['beside'])}."]
     return "\n".join([*lines, "", f"![{kept['question']}]({name}.svg)", ""])
 
 

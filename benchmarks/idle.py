@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from _machine import pace
 from _systems import HERE, cpu, memory, running, tree
 from _table import Table
 from drain import penstock_worker
@@ -94,6 +95,7 @@ def main():
     with contextlib.ExitStack() as stack:
         places = {name: stack.enter_context(placed(name, options.disk)) for name in WORKERS}
         for _ in range(options.runs):
+            table.note(pace(options.disk))
             for name, (_, folder, environment) in places.items():
                 table.add(name, round_trip(name, options.calls, folder, environment))
         table.show("p50", against="penstock", less_is_better=True)

@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import postgres_drain
+from _machine import pace
 from _postgres import postgres_server
 from _systems import HERE, running
 from _table import Table
@@ -143,6 +144,7 @@ def main():
     table = Table("one call at a time (ms)", f"{options.runs} x {options.calls} calls")
     with postgres_server() as url:
         for turn in range(options.runs):
+            table.note(pace())
             for system in options.only.split(","):
                 with placed(system, database(url, f"{system}_{turn}")) as place:
                     began = time.monotonic()

@@ -10,6 +10,7 @@ import argparse
 import time
 
 import _marks
+from _machine import pace
 from _redis import redis_server
 from _systems import SYSTEMS, cpu, memory, placed, tree, wait
 from _table import Table
@@ -57,6 +58,7 @@ def main():
     table = Table("one call at a time")
     with redis_server() as port:
         for _ in range(options.runs):
+            table.note(pace())
             for name in (name for name in SYSTEMS if name in options.only.split(",")):
                 table.add(name, measure(name, options.calls, port))
     table.show("p50 ms", against="penstock", less_is_better=True)
