@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from penstock.engines.keen import NEVER, Keen
 from penstock.errors import ConfigError
 from penstock.plan import Listener
 from penstock.queues.places import check_private
@@ -32,9 +33,10 @@ _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 class _Pipe:
     """A listener on any descriptor that becomes readable."""
 
-    def __init__(self, fd: int, done: Callable[[_Pipe], None]) -> None:
+    def __init__(self, fd: int, done: Callable[[_Pipe], None], keen: Keen) -> None:
         self._fd = fd
         self._done = done
+        self._keen = keen
 
     def fileno(self) -> int:
         return self._fd
@@ -44,7 +46,7 @@ class _Pipe:
 
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
-        rang = bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+        rang = bool(self._keen.poll(poll, timeout))
         if rang:
             self.clear()
         return rang
@@ -73,16 +75,25 @@ class Bells:
     """The bells in one folder: ring them, listen to them. One owner process; see :meth:`forget`.
 
     ``version`` gives a number that changes with each commit: asked only where inotify is missing.
+    ``keen`` says how listeners wait.
     """
 
-    def __init__(self, folder: Path, *, version: Callable[[], int], inotify: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        version: Callable[[], int],
+        keen: Keen = NEVER,
+        inotify: bool = True,
+    ) -> None:
         self._folder = folder
+        self._keen = keen
         self._watch = _watch if inotify else _no_watch
         self._files: dict[str, int] = {}
         self._spare: dict[tuple[str, ...], list[_Pipe]] = {}
         self._open: weakref.WeakSet[_Pipe] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._poller = _Poller(version)
+        self._poller = _Poller(version, keen)
 
     def ring(self, names: Sequence[str]) -> None:
         """Wake whoever listens to one of these."""
@@ -105,7 +116,7 @@ class Bells:
         except OSError:  # no inotify, or as many instances as this user may have
             listener = self._poller.listen()
         else:
-            listener = _Pipe(fd, functools.partial(self._put_by, names))
+            listener = _Pipe(fd, functools.partial(self._put_by, names), self._keen)
         self._open.add(listener)
         return listener
 
@@ -176,15 +187,16 @@ def _opened(place: int, name: str, path: str) -> int:
 class _Poller:
     """Rings every listener of its own when ``version`` changes, from a thread."""
 
-    def __init__(self, version: Callable[[], int]) -> None:
+    def __init__(self, version: Callable[[], int], keen: Keen) -> None:
         self._version = version
+        self._keen = keen
         self._lock = threading.Lock()
         self._ends: dict[_Pipe, int] = {}
         self._thread: threading.Thread | None = None
 
     def listen(self) -> _Pipe:
         ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        listener = _Pipe(ours, self._leave)
+        listener = _Pipe(ours, self._leave, self._keen)
         with self._lock:
             self._ends[listener] = theirs
             if self._thread is None:

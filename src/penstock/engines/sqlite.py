@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.crashpoints import reach
 from penstock.engines.bell import Bells
+from penstock.engines.keen import Keen
 from penstock.engines.sqlite_errors import translated
 from penstock.engines.sqlite_file import Location, connect
 from penstock.engines.tickets import Line, Ticket
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteFile"]
 
+_KEEN = 0.001  # seconds: an idle worker's answer to a call takes as long
 _shared: weakref.WeakValueDictionary[str, SqliteFile] = weakref.WeakValueDictionary()
 _shared_lock = threading.Lock()
 
@@ -91,7 +93,8 @@ class SqliteFile:
         self._log: int | None = None  # the file beside, which commits are written to
         self._line = Line(self._carry_out)
         folder = Path(f"{self.location.path}-bell")
-        self._bells = Bells(folder, version=self.version, inotify=self._inotify)
+        self._keen = Keen(_KEEN)
+        self._bells = Bells(folder, version=self.version, keen=self._keen, inotify=self._inotify)
 
     # --- what plans ask ------------------------------------------------------------------
 
@@ -169,6 +172,7 @@ class SqliteFile:
         if early:
             self._sync()
             _finish(batch)
+            self._keen.rouse()
         elif durable:  # now, and not before the next claim, which somebody waits for
             self._synchronize(connection, durable=False)
 

@@ -8,7 +8,7 @@ from penstock.engines import sqlite
 from penstock.engines.sqlite import SqliteFile
 from penstock.engines.sqlite_file import Location
 from penstock.errors import Uncertain
-from penstock.plan import Exchange
+from penstock.plan import Exchange, Wait
 
 ADD = "INSERT OR IGNORE INTO revoked (id, until_at) VALUES (?, 0)"
 
@@ -89,6 +89,23 @@ def test_other_exchanges_are_synced_within_their_commit(tmp_path, syncs):
 
     assert [how(durable=wish) for wish in (True, False, False, True, True)] == [2, 1, 1, 2, 2]
     assert syncs["count"] == 0
+    engine.close()
+
+
+def test_who_has_published_is_keen_on_the_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    engine = file(tmp_path)
+    yields = []
+    monkeypatch.setattr(os, "sched_yield", lambda: yields.append(True))
+    bell = engine.listen(("done",))
+    engine.execute(adding("a"))
+    assert not engine.execute(Wait(bell, 0.01))
+    assert not yields, "only what is published is answered"
+    engine._keen._seconds = 1_000.0  # however slow this machine is
+    engine.execute(adding("b", seen_early=True))
+    assert not engine.execute(Wait(bell, 0.01))
+    assert yields
+    bell.close()
     engine.close()
 
 
