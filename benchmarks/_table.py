@@ -7,7 +7,7 @@ import statistics
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["Table", "beside", "number"]
+__all__ = ["Table", "beside", "number", "processor"]
 
 
 class Table:
@@ -62,13 +62,27 @@ class Table:
     def keep(self, file):
         """Write the raw rounds, with what they were measured on, for plots and comparisons."""
         if file:
-            machine = {"python": platform.python_version(), "system": platform.platform()}
+            machine = {
+                "python": platform.python_version(),
+                "system": platform.platform(),
+                "processor": processor(),
+            }
             what = {"question": self.question, "settings": list(map(str, self.settings))}
             when = {"measured": datetime.now(UTC).isoformat(timespec="seconds")}
             data = what | when | {"machine": machine, "rounds": self.rounds}
             if self.beside:
                 data["beside"] = self.beside
             Path(file).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def processor(told=Path("/proc/cpuinfo")):
+    """Which one the system names; empty where it names none. Clouds tell generations by number."""
+    if not told.exists():
+        return platform.processor()
+    lines = (line.partition(":") for line in told.read_text(encoding="utf-8").splitlines())
+    facts = {name.strip(): value.strip() for name, _, value in reversed(list(lines))}
+    kind, family, model = (facts.get(k, "") for k in ("model name", "cpu family", "model"))
+    return f"{kind}, family {family}, model {model}" if family else kind
 
 
 def beside(noted):

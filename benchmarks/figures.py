@@ -67,7 +67,7 @@ def section(kept, name, command):
         f"## {kept['question'][0].upper()}{kept['question'][1:]}",
         "",
         (
-            f"`python benchmarks/{command}`, {kept['measured'][:10]}; medians of "
+            f"`python benchmarks/{command}`, {kept['measured'][:10]}{processor_of(kept)}; medians of "
             f"{len(next(iter(rounds.values())))} alternating rounds, their range behind the first."
         ),
         "",
@@ -85,6 +85,12 @@ def section(kept, name, command):
     if "beside" in kept:
         lines += ["", f"The machine itself, in the same rounds: {beside(kept['beside'])}."]
     return "\n".join([*lines, "", f"![{kept['question']}]({name}.svg)", ""])
+
+
+def processor_of(kept):
+    """Behind the date, where it was kept."""
+    named = kept["machine"].get("processor")
+    return f", on {named}" if named else ""
 
 
 def main():
