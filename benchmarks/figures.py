@@ -67,8 +67,9 @@ def section(kept, name, command):
         f"## {kept['question'][0].upper()}{kept['question'][1:]}",
         "",
         (
-            f"`python benchmarks/{command}`, {kept['measured'][:10]}{processor_of(kept)}; medians of "
-            f"{len(next(iter(rounds.values())))} alternating rounds, their range behind the first."
+            f"`python benchmarks/{command}`, {kept['measured'][:10]}{processor_of(kept)}; "
+            f"medians of {len(next(iter(rounds.values())))} alternating rounds, "
+            "their range behind the first."
         ),
         "",
         "| | " + " | ".join((main, "range", *others)) + " |",
