@@ -1,6 +1,7 @@
 """A publication on PostgreSQL: workers see it while its caller waits for the disk."""
 
 import contextlib
+import os
 import threading
 
 import pytest
@@ -9,6 +10,7 @@ from penstock.brokers.registry import open_broker
 from penstock.engines import postgres_line
 from penstock.errors import Uncertain
 from penstock.message import Message, new_id
+from penstock.results.registry import open_store
 
 COUNT = "SELECT count(*) FROM {}.message"
 
@@ -93,3 +95,19 @@ def test_a_disk_that_does_not_confirm_is_told(broker, monkeypatch, count):
     monkeypatch.undo()
     broker.publish([message()])
     assert count() == 3
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core is the worker's")
+def test_who_has_published_is_keen_on_the_answer(broker, postgres_url, monkeypatch):
+    engine = broker.engine
+    engine._keen._seconds = 1_000.0  # however slow this machine is
+    yields = []
+    monkeypatch.setattr(os, "sched_yield", lambda: yields.append(True))
+    store = open_store(postgres_url)
+    engine._keen._until = 0.0  # long after what the fixture has published
+    assert store.wait([new_id()], 0.02) == [None]
+    assert not yields, "only what is published is answered"
+    broker.publish([message()])
+    assert store.wait([new_id()], 0.02) == [None]
+    assert yields
+    store.close()

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from penstock.engines.keen import NEVER, Keen
+
 __all__ = ["Attention", "Floor", "read_a_while"]
 
 _READS = 0.5  # seconds that a waiter reads for itself: who waits for longer may as well be woken
@@ -118,14 +120,14 @@ class Floor:
             if not self._closed:
                 self._poller.register(self._fd, select.EPOLLIN)
 
-    def read_until(self, descriptor: int, seconds: float) -> None:
+    def read_until(self, descriptor: int, seconds: float, keen: Keen = NEVER) -> None:
         """Hear until that descriptor is readable, too, or the seconds are over, or the end."""
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         poll.register(self._fd, select.POLLIN)
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            ready = [found for found, _ in poll.poll(left * 1000)]
+            ready = [found for found, _ in keen.poll(poll, left)]
             if descriptor in ready:
                 return
             if ready:
@@ -225,7 +227,10 @@ class Attention:
 
 
 def read_a_while(
-    borrow: Callable[[], Floor | None], descriptor: int, timeout: float | None
+    borrow: Callable[[], Floor | None],
+    descriptor: int,
+    timeout: float | None,
+    keen: Keen = NEVER,
 ) -> float | None:
     """Read what comes until that descriptor is readable; gives what is left of the timeout."""
     floor = borrow()
@@ -233,7 +238,7 @@ def read_a_while(
         return timeout
     began = time.monotonic()
     try:
-        floor.read_until(descriptor, _READS if timeout is None else min(_READS, timeout))
+        floor.read_until(descriptor, _READS if timeout is None else min(_READS, timeout), keen)
     finally:
         floor.give_back()
     return None if timeout is None else max(0.0, timeout - (time.monotonic() - began))

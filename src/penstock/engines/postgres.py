@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from penstock.engines import postgres_schema
+from penstock.engines.keen import Keen
 from penstock.engines.memory_bells import ahear
 from penstock.engines.named import Named
 from penstock.engines.pending import resolved
@@ -41,6 +42,7 @@ _OURS = {"schema", "pool_size"}  # options of the URL that are not libpq's
 _CONNECT_TIMEOUT = 5  # seconds
 _REPLY_TIMEOUT = 60.0
 _POOL = 10  # connections of one process, beside the one that listens
+_KEEN = 0.002  # seconds: an idle worker's answer to a call takes as long
 _THREADS = 8  # for awaiting callers
 _ATTEMPTS = 4  # at a transaction that others were in the way of
 _MOST_TOLD = 7_900  # bytes of one notification
@@ -84,7 +86,8 @@ class PostgresServer:
         self._ready = False  # the schema has been looked at
         self._executor: Executor | None = None
         self._flying: dict[int, Future[Any]] = {}  # what threads carry out for awaiting callers
-        self._ears = Ears(self.connect, self.channel)
+        self._keen = Keen(_KEEN)
+        self._ears = Ears(self.connect, self.channel, self._keen)
 
     def start_afresh_in_child(self) -> None:
         """A forked child has connections, threads and listeners of its own."""
@@ -187,6 +190,8 @@ class PostgresServer:
             else:
                 self._free.append(line)
                 self._room.release()
+                if exchange.seen_early:
+                    self._keen.rouse()
                 return resolved(value, replies)
         raise AssertionError  # the last attempt raises or returns
 

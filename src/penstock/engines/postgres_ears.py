@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from penstock.engines.floor import Attention, read_a_while
+from penstock.engines.keen import NEVER, Keen
 from penstock.engines.memory_bells import BellListener, Bells
 from penstock.engines.postgres_floor import Floor
 from penstock.errors import PenstockError, Unavailable
@@ -39,7 +40,8 @@ class PostgresListener(BellListener):
         self._ears = ears
 
     def wait(self, timeout: float | None) -> bool:
-        return super().wait(read_a_while(self._ears.borrow_floor, self._reader, timeout))
+        borrow = self._ears.borrow_floor
+        return super().wait(read_a_while(borrow, self._reader, timeout, self._ears.keen))
 
     def close(self) -> None:
         closed = self._reader < 0
@@ -74,9 +76,13 @@ class Ears:
     """The connection that hears. ``connect`` gives a new one, ``channel`` the name of a kind."""
 
     def __init__(
-        self, connect: Callable[[], Connection[Any]], channel: Callable[[str], str]
+        self,
+        connect: Callable[[], Connection[Any]],
+        channel: Callable[[str], str],
+        keen: Keen = NEVER,
     ) -> None:
         self.bells = Bells()
+        self.keen = keen
         self._connect = connect
         self._channel = channel
         self._change = threading.Condition()
