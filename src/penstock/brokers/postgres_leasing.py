@@ -18,7 +18,7 @@ from penstock.brokers.postgres_statements import SQL
 from penstock.clock import Clock
 from penstock.engines.pending import Pending
 from penstock.engines.postgres import PostgresServer
-from penstock.engines.postgres_batch import Batch
+from penstock.engines.postgres_batch import Batch, apart
 from penstock.engines.postgres_records import as_kept
 from penstock.engines.postgres_values import integers, texts
 from penstock.message import Lease
@@ -152,16 +152,29 @@ class PostgresLeasing(PostgresLooking):
 
     def _extend(self, leases: Sequence[Lease], ttl: float) -> Plan[list[Lease]]:
         me = self._holder()
-        keys = texts(lease.message.key for lease in leases)
-        fences = integers(lease.fence for lease in leases)
+        groups = list(apart((lease.message.key,) for lease in leases))
 
-        def extend(batch: Batch) -> Pending:
+        def extend(batch: Batch) -> list[Pending]:
             if me.is_silent:
                 me.be_seen(batch, self._now)
-            return batch.call(SQL.extend, keys=keys, fences=fences, ttl=ttl, now=self._now)
+            return [
+                batch.call(
+                    SQL.extend,
+                    keys=texts(leases[place].message.key for place in group),
+                    fences=integers(leases[place].fence for place in group),
+                    ttl=ttl,
+                    now=self._now,
+                )
+                for group in groups
+            ]
 
-        held = yield Exchange("extend", extend, durable=False)
-        return [replace(leases[place - 1], until=until) for place, until in sorted(held)]
+        replies = yield Exchange("extend", extend, durable=False)
+        held = {
+            group[place - 1]: until
+            for group, found in zip(groups, replies, strict=True)
+            for place, until in found
+        }
+        return [replace(leases[place], until=held[place]) for place in sorted(held)]
 
 
 def _number(claim: Exchange) -> int:

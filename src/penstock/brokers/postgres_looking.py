@@ -91,13 +91,13 @@ class PostgresLooking(PlannedBroker):
         return [rows.message(row) for row in [*ready, *delayed][:limit]]
 
     def purge(self, queue: str) -> int:
-        return sum(self._drain(queue, state) for state in (rows.READY, rows.DELAYED))
+        return sum(self._drain(queue, sql) for sql in (SQL.purge_ready, SQL.purge_delayed))
 
-    def _drain(self, queue: str, state: int) -> int:
-        what = {"queue": queue, "state": state, "most": _CHUNK, "now": self._now}
+    def _drain(self, queue: str, sql: str) -> int:
+        what = {"queue": queue, "most": _CHUNK, "now": self._now}
         total = 0
         while True:
-            count = self._count("purge", SQL.purge, **what)
+            count = self._count("purge", sql, **what)
             total += count
             if count < _CHUNK:
                 return total

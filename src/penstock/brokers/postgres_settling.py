@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.brokers.postgres_statements import SQL, message_arrays
 from penstock.engines.pending import Pending
-from penstock.engines.postgres_batch import Batch
+from penstock.engines.postgres_batch import Batch, apart
 from penstock.engines.postgres_records import record_arrays
 from penstock.engines.postgres_values import integers, texts
 from penstock.message import Again, Dead, Settlement
@@ -50,28 +50,20 @@ def settled(
 
 def _parts(settlements: Sequence[Settlement]) -> Iterator[tuple[str, Part]]:
     """Those of one kind together, but of no publication and no task two in one statement."""
-    for group in _groups(settlements):
+    for places in apart(set(_names(settlement)) for settlement in settlements):
+        group = [(place, settlements[place]) for place in places]
         by_kind = sorted(group, key=lambda one: _kind(one[1]))
         for kind, part in groupby(by_kind, key=lambda one: _kind(one[1])):
             yield kind, list(part)
 
 
-def _groups(settlements: Sequence[Settlement]) -> Iterator[Part]:
-    group: Part = []
-    seen: set[tuple[str, str]] = set()
-    for one in enumerate(settlements):
-        settlement = one[1]
-        names = {("key", settlement.lease.message.key)}
-        if isinstance(settlement, Again):
-            names.add(("key", settlement.message.key))
-        if settlement.record is not None:
-            names.add(("id", settlement.record.id))
-        if names & seen:
-            yield group
-            group, seen = [], set()
-        group.append(one)
-        seen |= names
-    yield group
+def _names(settlement: Settlement) -> Iterator[tuple[str, str]]:
+    """The publications and the task that it writes."""
+    yield "key", settlement.lease.message.key
+    if isinstance(settlement, Again):
+        yield "key", settlement.message.key
+    if settlement.record is not None:
+        yield "id", settlement.record.id
 
 
 def _kind(settlement: Settlement) -> str:
@@ -90,7 +82,7 @@ def _bells(settlement: Settlement) -> Iterator[str]:
 
 @cache
 def _statement(kind: str, *, records: bool) -> str:
-    parts = [SQL.asked, getattr(SQL, f"end_{kind}")]
+    parts = [SQL.clock, getattr(SQL, f"end_{kind}")]
     if kind != "back":
         parts.append(SQL.noted)
     if records:

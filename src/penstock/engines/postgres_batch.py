@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 from penstock.engines.pending import Pending
 
-__all__ = ["Batch", "Copy", "Statement", "statement"]
+__all__ = ["Batch", "Copy", "Statement", "apart", "statement"]
 
+_AT_ONCE = (
+    500  # rows of a statement, which looks through all it was asked for to place each of them
+)
 _NAME = re.compile(r"(?<![:\w]):([a-z_]\w*)")  # a parameter, but no part of a `::cast`
 
 
@@ -39,6 +42,20 @@ def in_schema(sql: str, schema: str) -> str:
         return sql
     quoted = '"' + schema.replace('"', '""') + '"'
     return re.sub(r"\bpenstock\.", lambda _: quoted + ".", sql)
+
+
+def apart(names: Iterable[Collection[Hashable]]) -> Iterator[list[int]]:
+    """What can stand in one statement, by the names each has: none twice, and not too many."""
+    group: list[int] = []
+    seen: set[Hashable] = set()
+    for number, mine in enumerate(names):
+        if len(group) == _AT_ONCE or not seen.isdisjoint(mine):
+            yield group
+            group, seen = [], set()
+        group.append(number)
+        seen.update(mine)
+    if group:
+        yield group
 
 
 class Copy(NamedTuple):

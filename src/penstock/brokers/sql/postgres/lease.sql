@@ -86,10 +86,10 @@ UPDATE penstock.message SET state = 0, holder = NULL, claim = NULL, due = NULL
 WHERE state = 2 AND holder = :holder AND claim = ANY (:claims::bigint[]);
 
 -- name: extend
--- Takes arrays of keys and fences, ttl, now. Gives the places (1 first) of those still held, and
--- until when.
+-- Takes arrays of keys, in which none is twice, and of fences, ttl, now. Gives the places (1 first) of
+-- those still held, and until when. Rows are found as settlements find them (`settle.sql`).
 UPDATE penstock.message AS m
 SET due = coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) + :ttl
-FROM unnest(:keys::text[], :fences::int[]) WITH ORDINALITY AS a (key, fence, place)
-WHERE m.key = a.key AND m.attempt = a.fence AND m.state = 2
-RETURNING a.place::int, m.due;
+WHERE m.key = ANY (:keys::text[]) AND m.state + 0 = 2
+    AND m.attempt = (:fences::int[])[array_position(:keys::text[], m.key)]
+RETURNING array_position(:keys::text[], m.key), m.due;

@@ -27,13 +27,26 @@ FROM penstock.message WHERE queue = :queue AND state = 0 ORDER BY priority DESC,
 SELECT key, id, queue, priority, ready_at, expires_at, headers, properties, body
 FROM penstock.message WHERE queue = :queue AND state = 1 ORDER BY due, seq LIMIT :most;
 
--- name: purge
--- Takes now, queue, state, how many at most; gives how many went. They leave tombstones, so that a
+-- name: purge_ready
+-- Takes now, queue, how many at most; gives how many went. They leave tombstones, so that a
 -- publication repeated late brings none of them back.
 WITH gone AS (
-    DELETE FROM penstock.message WHERE key IN (
-        SELECT key FROM penstock.message WHERE queue = :queue AND state = :state
-        LIMIT :most FOR UPDATE SKIP LOCKED)
+    DELETE FROM penstock.message WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM penstock.message WHERE queue = :queue AND state = 0
+        LIMIT :most FOR UPDATE SKIP LOCKED))
+    RETURNING key, attempt
+), noted AS (
+    INSERT INTO penstock.done (key, fence, ended_at)
+    SELECT key, -1, coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) FROM gone
+    ON CONFLICT (key) DO NOTHING
+)
+SELECT count(*)::int FROM gone;
+
+-- name: purge_delayed
+WITH gone AS (
+    DELETE FROM penstock.message WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM penstock.message WHERE queue = :queue AND state = 1
+        LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING key, attempt
 ), noted AS (
     INSERT INTO penstock.done (key, fence, ended_at)
@@ -67,7 +80,8 @@ ORDER BY dead_at DESC, seq DESC LIMIT :most;
 WITH wanted AS MATERIALIZED (
     SELECT * FROM unnest(:fresh::text[], :old::text[]) WITH ORDINALITY AS a (fresh, old, place)
 ), letter AS (
-    DELETE FROM penstock.dead AS d USING wanted AS w WHERE d.key = w.old
+    DELETE FROM penstock.dead AS d USING wanted AS w
+    WHERE d.key = ANY (:old::text[]) AND d.key = w.old
     RETURNING w.place, w.fresh, d.id, d.queue, d.priority, d.expires_at, d.headers, d.properties, d.body
 )
 INSERT INTO penstock.message (key, id, queue, state, priority, since, ready_at, expires_at, headers,

@@ -24,8 +24,8 @@ FROM STDIN (FORMAT binary);
 -- name: forget_done
 -- Takes the lowest and the highest key of a publication. What was settled lately is taken out again:
 -- before the commit, for it may have been settled while the rows were on their way.
-DELETE FROM penstock.message AS m USING penstock.done AS d
-WHERE d.key BETWEEN :lowest AND :highest AND m.key = d.key;
+DELETE FROM penstock.message WHERE key = ANY (ARRAY(
+    SELECT key FROM penstock.done WHERE key BETWEEN :lowest AND :highest));
 
 -- name: publish_one
 -- The same for one message, without arrays; also on a caller's own connection: there it is

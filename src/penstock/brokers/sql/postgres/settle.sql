@@ -1,29 +1,34 @@
--- Leases end. A settlement is one statement, put together from these parts: what was asked, one of
--- the endings, the tombstone, the records, and how many were ended. So a message's end, what takes its
--- place and its result are written together or not at all. Every ending names the fence: a stale one
--- finds no row, and then nothing is written for it.
+-- Leases end. A settlement is one statement, put together from these parts: the time, one of the
+-- endings, the tombstone, the records, and how many were ended. So a message's end, what takes its
+-- place and its result are written together or not at all. Every ending takes arrays of keys, in which
+-- none is twice, and of fences: a stale one finds no row, and then nothing is written for it.
+--
+-- Rows are found by `key = ANY`, and their place among those asked by `array_position`: a join with
+-- what was asked for is planned by how many rows there were at some time, and a plan made while there
+-- were few compares every row with every key later. `state + 0`: or the index of all that is leased
+-- looks shorter than it will be.
 
--- name: asked
--- Takes arrays of keys and fences, and the wall time now (NULL: the server's). No key is in it twice.
+-- name: clock
+-- Takes the wall time now (NULL: the server's).
 WITH clock AS MATERIALIZED (
     SELECT coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) AS now
-), asked AS MATERIALIZED (
-    SELECT * FROM unnest(:keys::text[], :fences::int[]) WITH ORDINALITY AS a (key, fence, place)
 )
 
 -- name: end_done
 , ended AS (
-    DELETE FROM penstock.message AS m USING asked AS a
-    WHERE m.key = a.key AND m.attempt = a.fence AND m.state = 2
-    RETURNING a.place, m.key, m.attempt
+    DELETE FROM penstock.message AS m
+    WHERE m.key = ANY (:keys::text[]) AND m.state + 0 = 2
+        AND m.attempt = (:fences::int[])[array_position(:keys::text[], m.key)]
+    RETURNING array_position(:keys::text[], m.key) AS place, m.key, m.attempt
 )
 
 -- name: end_dead
 -- Takes an array of reasons. The message goes to the dead letters.
 , ended AS (
-    DELETE FROM penstock.message AS m USING asked AS a
-    WHERE m.key = a.key AND m.attempt = a.fence AND m.state = 2
-    RETURNING a.place, m.key, m.attempt, m.priority, m.ready_at, m.expires_at, m.queue, m.id,
+    DELETE FROM penstock.message AS m
+    WHERE m.key = ANY (:keys::text[]) AND m.state + 0 = 2
+        AND m.attempt = (:fences::int[])[array_position(:keys::text[], m.key)]
+    RETURNING array_position(:keys::text[], m.key) AS place, m.key, m.attempt, m.priority, m.ready_at, m.expires_at, m.queue, m.id,
         m.headers, m.properties, m.body
 ), buried AS (
     INSERT INTO penstock.dead (key, dead_at, attempts, priority, ready_at, expires_at, queue, id,
@@ -37,9 +42,10 @@ WITH clock AS MATERIALIZED (
 -- name: end_again
 -- Takes arrays, one entry for each: the new publications that take the place of those that end.
 , ended AS (
-    DELETE FROM penstock.message AS m USING asked AS a
-    WHERE m.key = a.key AND m.attempt = a.fence AND m.state = 2
-    RETURNING a.place, m.key, m.attempt
+    DELETE FROM penstock.message AS m
+    WHERE m.key = ANY (:keys::text[]) AND m.state + 0 = 2
+        AND m.attempt = (:fences::int[])[array_position(:keys::text[], m.key)]
+    RETURNING array_position(:keys::text[], m.key) AS place, m.key, m.attempt
 ), published AS (
     INSERT INTO penstock.message (key, id, queue, state, priority, since, ready_at, due, expires_at,
         headers, properties, body)
@@ -63,14 +69,15 @@ WITH clock AS MATERIALIZED (
         due = CASE n.state WHEN 1 THEN n.ready_at END, priority = n.priority,
         since = greatest(m.since, n.ready_at), ready_at = n.ready_at, expires_at = n.expires_at,
         queue = n.queue, id = n.id, headers = n.headers, properties = n.properties, body = n.body
-    FROM asked AS a JOIN unnest(
-        :new_keys::text[], :ids::text[], :queues::text[], :states::int[], :priorities::int[],
-        :sinces::float8[], :readies::float8[], :expires::float8[], :headers::text[],
-        :properties::text[], :bodies::bytea[]
-    ) WITH ORDINALITY AS n (key, id, queue, state, priority, since, ready_at, expires_at, headers,
-        properties, body, place) USING (place)
-    WHERE m.key = a.key AND m.attempt = a.fence AND m.state = 2
-    RETURNING a.place, m.key, m.attempt
+    FROM unnest(
+        :fences::int[], :new_keys::text[], :ids::text[], :queues::text[], :states::int[],
+        :priorities::int[], :sinces::float8[], :readies::float8[], :expires::float8[],
+        :headers::text[], :properties::text[], :bodies::bytea[]
+    ) WITH ORDINALITY AS n (fence, key, id, queue, state, priority, since, ready_at, expires_at,
+        headers, properties, body, place)
+    WHERE m.key = ANY (:new_keys::text[]) AND m.state + 0 = 2
+        AND m.key = n.key AND m.attempt = n.fence
+    RETURNING n.place, m.key, m.attempt
 )
 
 -- name: noted
@@ -109,10 +116,11 @@ SELECT count(*)::int FROM ended;
 -- name: ended_by
 -- Takes arrays of keys and fences. Gives the places (1 first) of those that were ended by that very
 -- fence, now or when the same was asked before: all others are lost.
-SELECT a.place::int FROM unnest(:keys::text[], :fences::int[]) WITH ORDINALITY AS a (key, fence, place)
-WHERE EXISTS (SELECT FROM penstock.done AS d WHERE d.key = a.key AND d.fence = a.fence);
+SELECT array_position(:keys::text[], d.key) FROM penstock.done AS d
+WHERE d.key = ANY (:keys::text[]) AND d.fence = (:fences::int[])[array_position(:keys::text[], d.key)];
 
 -- name: returned_by
 -- The same for what was handed back, also when it has been leased again since.
-SELECT a.place::int FROM unnest(:keys::text[], :fences::int[]) WITH ORDINALITY AS a (key, fence, place)
-WHERE EXISTS (SELECT FROM penstock.message AS m WHERE m.key = a.key AND m.returned = a.fence);
+SELECT array_position(:keys::text[], m.key) FROM penstock.message AS m
+WHERE m.key = ANY (:keys::text[])
+    AND m.returned = (:fences::int[])[array_position(:keys::text[], m.key)];

@@ -2,12 +2,14 @@
 
 -- name: due
 -- Takes now and the grace (see `advance`). Gives the seconds until the next delay or lease ends; NULL
--- where there is none.
+-- where there is none. The first entry of an index each: for `min` a plan may read all of them.
+WITH lease AS MATERIALIZED (
+    SELECT due FROM penstock.message WHERE state = 2 ORDER BY due LIMIT 1
+)
 SELECT least(
-    (SELECT min(due) FROM penstock.message WHERE state = 1),
-    (SELECT greatest(min(due), CASE WHEN :now::float8 IS NULL AND min(due) IS NOT NULL THEN
-        extract(epoch FROM pg_postmaster_start_time())::float8 + :grace::float8 END)
-        FROM penstock.message WHERE state = 2)
+    (SELECT due FROM penstock.message WHERE state = 1 ORDER BY due LIMIT 1),
+    (SELECT greatest(due, CASE WHEN :now::float8 IS NULL THEN
+        extract(epoch FROM pg_postmaster_start_time())::float8 + :grace::float8 END) FROM lease)
 ) - coalesce(:now::float8, extract(epoch FROM clock_timestamp())::float8);
 
 -- name: rubbish
@@ -27,40 +29,40 @@ FROM clock;
 -- name: prune_done
 -- Takes the age in seconds at which tombstones go, now, and how many at most; gives how many went.
 WITH gone AS (
-    DELETE FROM penstock.done WHERE key IN (
-        SELECT key FROM penstock.done WHERE ended_at
+    DELETE FROM penstock.done WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM penstock.done WHERE ended_at
             < coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) - :age
-        ORDER BY ended_at LIMIT :most FOR UPDATE SKIP LOCKED)
+        ORDER BY ended_at LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING 1
 )
 SELECT count(*)::int FROM gone;
 
 -- name: prune_dead
 WITH gone AS (
-    DELETE FROM penstock.dead WHERE key IN (
-        SELECT key FROM penstock.dead WHERE dead_at
+    DELETE FROM penstock.dead WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM penstock.dead WHERE dead_at
             < coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) - :age
-        ORDER BY dead_at LIMIT :most FOR UPDATE SKIP LOCKED)
+        ORDER BY dead_at LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING 1
 )
 SELECT count(*)::int FROM gone;
 
 -- name: prune_announcements
 WITH gone AS (
-    DELETE FROM penstock.announcement WHERE seq IN (
-        SELECT seq FROM penstock.announcement WHERE made_at
+    DELETE FROM penstock.announcement WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM penstock.announcement WHERE made_at
             < coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) - :age
-        ORDER BY made_at LIMIT :most FOR UPDATE SKIP LOCKED)
+        ORDER BY made_at LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING 1
 )
 SELECT count(*)::int FROM gone;
 
 -- name: prune_revoked
 WITH gone AS (
-    DELETE FROM penstock.revoked WHERE id IN (
-        SELECT id FROM penstock.revoked WHERE until_at
+    DELETE FROM penstock.revoked WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM penstock.revoked WHERE until_at
             <= coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8)
-        ORDER BY until_at LIMIT :most FOR UPDATE SKIP LOCKED)
+        ORDER BY until_at LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING 1
 )
 SELECT count(*)::int FROM gone;

@@ -45,10 +45,10 @@ DELETE FROM penstock.result WHERE id = ANY (:ids::text[]);
 -- name: prune_results
 -- Takes the wall time now and how many at most; gives how many it dropped.
 WITH gone AS (
-    DELETE FROM penstock.result WHERE id IN (
-        SELECT id FROM penstock.result
+    DELETE FROM penstock.result WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM penstock.result
         WHERE expires_at <= coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8)
-        ORDER BY expires_at LIMIT :most FOR UPDATE SKIP LOCKED)
+        ORDER BY expires_at LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING 1
 )
 SELECT count(*) FROM gone;
@@ -85,10 +85,10 @@ WHERE party = :party AND member = :member AND token = :token::bigint;
 -- name: prune_parties
 -- Takes the age in seconds at which groups are forgotten, now, and how many at most.
 WITH gone AS (
-    DELETE FROM penstock.party WHERE name IN (
-        SELECT name FROM penstock.party WHERE changed_at
+    DELETE FROM penstock.party WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM penstock.party WHERE changed_at
             < coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) - :age
-        ORDER BY changed_at LIMIT :most FOR UPDATE SKIP LOCKED)
+        ORDER BY changed_at LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING 1
 )
 SELECT count(*) FROM gone;
