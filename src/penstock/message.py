@@ -10,7 +10,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -69,20 +69,48 @@ def new_id() -> str:
     Order matters for speed only: indexes on ids then grow at their right edge, and a million
     waiting messages cost no more per insert than a thousand.
     """
-    return new_ids(1)[0]
+    ms, number = time.time_ns() // 1_000_000, next(_counter)
+    frame = _frame
+    if frame.minute != ms >> 16 or frame.above != number >> 16:
+        frame = _framed(ms, number)
+    return f"{frame.head}{ms & 0xFFFF:04x}{frame.middle}{number & 0xFFFF:04x}{_own}"
 
 
 def new_ids(count: int) -> list[str]:
     """So many new ids, in order, as :func:`new_id` makes them; made together they cost half."""
     ms = time.time_ns() // 1_000_000
-    head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
-    same, prefix, ids = -1, "", []  # what only every 65,536th id changes is written once
+    above, prefix, ids = -1, "", []
     for number in itertools.islice(_counter, count):
-        if number >> 16 != same:
-            same, bits = number >> 16, number & _COUNTER_MASK
-            prefix = f"{head}{bits >> _LOW_BITS:03x}-{(_VARIANT | (bits & _LOW_MASK)) >> 16:04x}-"
+        if number >> 16 != above:
+            frame = _framed(ms, number)
+            above = frame.above
+            prefix = f"{frame.head}{ms & 0xFFFF:04x}{frame.middle}"
         ids.append(f"{prefix}{number & 0xFFFF:04x}{_own}")
     return ids
+
+
+class _Frame(NamedTuple):
+    """What is the same in the ids of one minute, but for every 65,536th."""
+
+    minute: int
+    above: int  # the number without its last four digits
+    head: str
+    middle: str
+
+
+def _framed(ms: int, number: int) -> _Frame:
+    global _frame  # noqa: PLW0603 - written whole: another thread's is as good
+    bits = number & _COUNTER_MASK
+    _frame = _Frame(
+        ms >> 16,
+        number >> 16,
+        f"{ms >> 16:08x}-",
+        f"-7{bits >> _LOW_BITS:03x}-{(_VARIANT | (bits & _LOW_MASK)) >> 16:04x}-",
+    )
+    return _frame
+
+
+_frame = _Frame(-1, -1, "", "")
 
 
 def born(id: str) -> float | None:
