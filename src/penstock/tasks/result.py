@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 from penstock.errors import ConfigError, ResultTimeout
 from penstock.message import Record
@@ -42,6 +42,18 @@ class AsyncResult(Generic[R]):
         self.app = app
         self._ignored = ignored  # known to store nothing: there is nothing to wait for
         self._final: ResultDocument | None = None  # a final document never changes: kept
+
+    @classmethod
+    def of_all(cls, ids: Iterable[str], *, app: App, ignored: bool) -> list[Self]:
+        """Those of many calls, in order, under ids of ours: one by one they take thrice as long."""
+        made, new = [], cls.__new__
+        for task_id in ids:
+            result = new(cls)
+            result.id = task_id
+            result.app = app
+            result._ignored, result._final = ignored, None  # noqa: SLF001 - its own class's
+            made.append(result)
+        return made
 
     # --- waiting -------------------------------------------------------------------------
 

@@ -212,8 +212,8 @@ class Task(Generic[P, R]):
     def _all_sent(
         self, messages: Sequence[Message], options: CallKeywords | None
     ) -> list[AsyncResult[R]]:
-        app, ignored = self.app, self._ignored(options)
-        return [AsyncResult(message.id, app=app, ignored=ignored) for message in messages]
+        ids = [message.id for message in messages]
+        return AsyncResult.of_all(ids, app=self.app, ignored=self._ignored(options))
 
     def _ignored(self, options: CallKeywords | None) -> bool:
         ignored = options.get("ignore_result") if options else None
