@@ -17,7 +17,7 @@ from penstock.plan import Exchange
 
 __all__ = ["PostgresLooking"]
 
-_CHUNK = 5_000  # messages that one transaction purges
+_CHUNK = 5_000  # messages of one state that one transaction purges
 
 
 class PostgresLooking(PlannedBroker):
@@ -91,13 +91,10 @@ class PostgresLooking(PlannedBroker):
         return [rows.message(row) for row in [*ready, *delayed][:limit]]
 
     def purge(self, queue: str) -> int:
-        return sum(self._drain(queue, sql) for sql in (SQL.purge_ready, SQL.purge_delayed))
-
-    def _drain(self, queue: str, sql: str) -> int:
         what = {"queue": queue, "most": _CHUNK, "now": self._now}
         total = 0
         while True:
-            count = self._count("purge", sql, **what)
+            count = self._count("purge", SQL.purge, **what)
             total += count
             if count < _CHUNK:
                 return total

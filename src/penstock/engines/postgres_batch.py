@@ -11,9 +11,7 @@ from penstock.engines.pending import Pending
 
 __all__ = ["Batch", "Copy", "Statement", "apart", "statement"]
 
-_AT_ONCE = (
-    500  # rows of a statement, which looks through all it was asked for to place each of them
-)
+_AT_ONCE = 500  # rows of a statement: to place each, it looks through all it was asked for
 _NAME = re.compile(r"(?<![:\w]):([a-z_]\w*)")  # a parameter, but no part of a `::cast`
 
 

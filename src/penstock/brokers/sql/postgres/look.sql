@@ -27,24 +27,13 @@ FROM penstock.message WHERE queue = :queue AND state = 0 ORDER BY priority DESC,
 SELECT key, id, queue, priority, ready_at, expires_at, headers, properties, body
 FROM penstock.message WHERE queue = :queue AND state = 1 ORDER BY due, seq LIMIT :most;
 
--- name: purge_ready
--- Takes now, queue, how many at most; gives how many went. They leave tombstones, so that a
--- publication repeated late brings none of them back.
+-- name: purge
+-- Takes now, queue, how many of each state at most; gives how many went. They leave tombstones, so
+-- that a publication repeated late brings none of them back.
 WITH gone AS (
     DELETE FROM penstock.message WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM penstock.message WHERE queue = :queue AND state = 0
-        LIMIT :most FOR UPDATE SKIP LOCKED))
-    RETURNING key, attempt
-), noted AS (
-    INSERT INTO penstock.done (key, fence, ended_at)
-    SELECT key, -1, coalesce(:now::float8, extract(epoch FROM statement_timestamp())::float8) FROM gone
-    ON CONFLICT (key) DO NOTHING
-)
-SELECT count(*)::int FROM gone;
-
--- name: purge_delayed
-WITH gone AS (
-    DELETE FROM penstock.message WHERE ctid = ANY (ARRAY(
+        LIMIT :most FOR UPDATE SKIP LOCKED) || ARRAY(
         SELECT ctid FROM penstock.message WHERE queue = :queue AND state = 1
         LIMIT :most FOR UPDATE SKIP LOCKED))
     RETURNING key, attempt

@@ -28,8 +28,8 @@ WITH clock AS MATERIALIZED (
     DELETE FROM penstock.message AS m
     WHERE m.key = ANY (:keys::text[]) AND m.state + 0 = 2
         AND m.attempt = (:fences::int[])[array_position(:keys::text[], m.key)]
-    RETURNING array_position(:keys::text[], m.key) AS place, m.key, m.attempt, m.priority, m.ready_at, m.expires_at, m.queue, m.id,
-        m.headers, m.properties, m.body
+    RETURNING array_position(:keys::text[], m.key) AS place, m.key, m.attempt, m.priority,
+        m.ready_at, m.expires_at, m.queue, m.id, m.headers, m.properties, m.body
 ), buried AS (
     INSERT INTO penstock.dead (key, dead_at, attempts, priority, ready_at, expires_at, queue, id,
         reason, headers, properties, body)
@@ -117,7 +117,8 @@ SELECT count(*)::int FROM ended;
 -- Takes arrays of keys and fences. Gives the places (1 first) of those that were ended by that very
 -- fence, now or when the same was asked before: all others are lost.
 SELECT array_position(:keys::text[], d.key) FROM penstock.done AS d
-WHERE d.key = ANY (:keys::text[]) AND d.fence = (:fences::int[])[array_position(:keys::text[], d.key)];
+WHERE d.key = ANY (:keys::text[])
+    AND d.fence = (:fences::int[])[array_position(:keys::text[], d.key)];
 
 -- name: returned_by
 -- The same for what was handed back, also when it has been leased again since.
