@@ -9,7 +9,7 @@ BENCH_VENV := .venv-bench
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 # What is compiled at install: a change in it installs anew.
-CORE := setup.py $(wildcard src/penstock/queues/_core/*.h src/penstock/queues/_core/*/*.[ch])
+CORE := setup.py $(wildcard $(addprefix src/penstock/,_core/*/*.c queues/_core/*.h queues/_core/*/*.[ch]))
 
 SEEDS ?= 200
 EXAMPLES ?= 5000

@@ -1,7 +1,7 @@
-"""The C core of the local queues: one extension module for each folder that holds a ``module.c``.
+"""The C cores: one extension module for each folder in a ``_core`` that holds a ``module.c``.
 
-Each is optional: where it cannot be compiled the install still succeeds, and the queues run on
-the pure-Python twin, which says so in ``statistics()``.
+Each is optional: where it cannot be compiled the install still succeeds, and its pure-Python twin
+takes over (queues say so in ``statistics()``).
 """
 
 import sys
@@ -9,16 +9,17 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
-CORE = Path("src/penstock/queues/_core")
+SOURCES = Path("src")
 
 
 def extension(folder: Path) -> Extension:
-    """`_core/ring/*.c` becomes `penstock.queues._core._ring`."""
+    """`src/penstock/queues/_core/ring/*.c` becomes `penstock.queues._core._ring`."""
+    core = folder.parent
     return Extension(
-        f"penstock.queues._core._{folder.name}",
+        ".".join([*core.relative_to(SOURCES).parts, f"_{folder.name}"]),
         sources=sorted(map(str, folder.glob("*.c"))),
-        include_dirs=[str(CORE)],
-        depends=sorted(map(str, [*CORE.glob("*.h"), *folder.glob("*.h")])),
+        include_dirs=[str(core)],
+        depends=sorted(map(str, [*core.glob("*.h"), *folder.glob("*.h")])),
         extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"],
         libraries=["pthread"],
         optional=True,
@@ -26,5 +27,5 @@ def extension(folder: Path) -> Extension:
 
 
 # Robust mutexes, futexes and sealed memory files are Linux's.
-folders = sorted(CORE.glob("*/module.c")) if sys.platform == "linux" else []
+folders = sorted(SOURCES.glob("penstock/**/_core/*/module.c")) if sys.platform == "linux" else []
 setup(ext_modules=[extension(module.parent) for module in folders])

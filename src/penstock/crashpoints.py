@@ -21,7 +21,7 @@ import signal
 import time
 from collections.abc import Callable
 
-__all__ = ["POINTS", "play", "reach", "reached", "tear"]
+__all__ = ["ARMED", "POINTS", "play", "reach", "reached", "tear"]
 
 # Every point there is, by role; a test keeps the list complete and arms each of them.
 _EXCHANGES = ("asked", "done")  # before the engine does it; after it did, before anybody is told
@@ -105,6 +105,7 @@ def _armed() -> _Armed | None:
 
 
 _point = _armed()
+ARMED = _point is not None  # where not even a call that does nothing shall be made
 
 
 def play(role: str) -> None:

@@ -6,14 +6,12 @@ dataclass takes, which counts where every task makes several.
 
 from __future__ import annotations
 
-import itertools
-import os
-import time
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from penstock._core.sending import new_id, new_ids
 from penstock.errors import EncodeError
 
 __all__ = [
@@ -33,84 +31,10 @@ __all__ = [
     "new_ids",
 ]
 
-_COUNTER_BITS = 42
-_COUNTER_MASK = (1 << _COUNTER_BITS) - 1
-_LOW_BITS = 30  # of the counter, behind the two bits of the variant
-_LOW_MASK = (1 << _LOW_BITS) - 1
-_VARIANT = 0b10 << _LOW_BITS
 _PLACE = "+"  # between the key of a first publication and the place of one that came of it
-
-
-def _fresh_counter() -> itertools.count[int]:
-    # A random start below half of the range: ids of two processes in one millisecond differ in
-    # 74 random-or-counted bits, and counting up keeps a process's own ids in order.
-    return itertools.count(int.from_bytes(os.urandom(5)) << 1)
-
 
 _encode = msgspec.json.Encoder().encode
 _decode_map = msgspec.json.Decoder(dict[str, Any]).decode
-_own = os.urandom(4).hex()
-_counter = _fresh_counter()
-
-
-def _after_fork() -> None:
-    global _own, _counter  # noqa: PLW0603 - a child that shared these would repeat our ids
-    _own = os.urandom(4).hex()
-    _counter = _fresh_counter()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def new_id() -> str:
-    """A new id: a UUID of version 7, so that ids made later sort later.
-
-    Order matters for speed only: indexes on ids then grow at their right edge, and a million
-    waiting messages cost no more per insert than a thousand.
-    """
-    ms, number = time.time_ns() // 1_000_000, next(_counter)
-    frame = _frame
-    if frame.minute != ms >> 16 or frame.above != number >> 16:
-        frame = _framed(ms, number)
-    return f"{frame.head}{ms & 0xFFFF:04x}{frame.middle}{number & 0xFFFF:04x}{_own}"
-
-
-def new_ids(count: int) -> list[str]:
-    """So many new ids, in order, as :func:`new_id` makes them; made together they cost half."""
-    ms = time.time_ns() // 1_000_000
-    above, prefix, ids = -1, "", []
-    for number in itertools.islice(_counter, count):
-        if number >> 16 != above:
-            frame = _framed(ms, number)
-            above = frame.above
-            prefix = f"{frame.head}{ms & 0xFFFF:04x}{frame.middle}"
-        ids.append(f"{prefix}{number & 0xFFFF:04x}{_own}")
-    return ids
-
-
-class _Frame(NamedTuple):
-    """What is the same in the ids of one minute, but for every 65,536th."""
-
-    minute: int
-    above: int  # the number without its last four digits
-    head: str
-    middle: str
-
-
-def _framed(ms: int, number: int) -> _Frame:
-    global _frame  # noqa: PLW0603 - written whole: another thread's is as good
-    bits = number & _COUNTER_MASK
-    _frame = _Frame(
-        ms >> 16,
-        number >> 16,
-        f"{ms >> 16:08x}-",
-        f"-7{bits >> _LOW_BITS:03x}-{(_VARIANT | (bits & _LOW_MASK)) >> 16:04x}-",
-    )
-    return _frame
-
-
-_frame = _Frame(-1, -1, "", "")
 
 
 def born(id: str) -> float | None:

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penstock.crashpoints import reach
+from penstock.crashpoints import ARMED, reach
 from penstock.engines.bell import Bells
 from penstock.engines.keen import Keen
 from penstock.engines.sqlite_errors import translated
@@ -142,18 +142,15 @@ class SqliteFile:
                         ticket.fail(error)
 
     def _transact(self, connection: apsw.Connection, batch: Sequence[Ticket]) -> None:
-        durable = early = False
-        for ticket in batch:
-            exchange = ticket.exchange
-            if exchange.durable:
-                early = exchange.seen_early and (early or not durable)
-                durable = True
+        durable, early = _durability(batch)
         self._synchronize(connection, durable=durable and not early)
         self._begin(connection)
-        reach("batch.open")
+        if ARMED:
+            reach("batch.open")
         try:
             rings = _run(connection, batch)
-            reach("batch.written")
+            if ARMED:
+                reach("batch.written")
         except Exception as error:  # noqa: BLE001 - told apart below
             self._roll_back(connection)
             if len(batch) > 1:
@@ -165,7 +162,8 @@ class SqliteFile:
             self._roll_back(connection)
             raise
         self._commit(connection)
-        reach("batch.committed")
+        if ARMED:
+            reach("batch.committed")
         if not early:
             _finish(batch)
         self._bells.ring(rings)
@@ -331,6 +329,17 @@ class SqliteFile:
 
     def __repr__(self) -> str:
         return f"SqliteFile({self.location.path!r})"
+
+
+def _durability(batch: Sequence[Ticket]) -> tuple[bool, bool]:
+    """Whether a batch is durable, and whether all that is so may be seen before."""
+    durable = early = False
+    for ticket in batch:
+        exchange = ticket.exchange
+        if exchange.durable:
+            early = exchange.seen_early and (early or not durable)
+            durable = True
+    return durable, early
 
 
 def _finish(batch: Sequence[Ticket]) -> None:

@@ -11,8 +11,10 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from penstock.plan import Exchange
 
@@ -26,50 +28,26 @@ _PATIENCE = 32  # times that others may run first
 _LARGEST = 256  # exchanges in one batch: bounds how long the first of them waits
 
 
-class Ticket:
+class Ticket(msgspec.Struct, eq=False):
     """One exchange and what came of it: filled in by the leader, then read by its owner."""
 
-    __slots__ = ("_baton", "awaited", "chosen", "error", "exchange", "finished", "reply")
-
-    def __init__(self, exchange: Exchange, awaited: Future[None] | None = None) -> None:
-        self.exchange = exchange
-        self.reply: Any = None
-        self.error: BaseException | None = None
-        self.finished = False
-        self.chosen = False  # its owner is to lead the next batch
-        self.awaited = awaited  # what an owner that does not block waits for
-        self._baton: threading.Lock | None = None
-
-    @property
-    def blocks(self) -> bool:
-        """True when its owner's thread waits, and so can lead."""
-        return self._baton is not None
-
-    def expect(self) -> None:
-        """Make what the owner will block on."""
-        self._baton = threading.Lock()
-        self._baton.acquire()
+    exchange: Exchange
+    awaited: Future[None] | None = None  # what an owner that does not block waits for
+    baton: threading.Lock | None = None  # what one that blocks waits for: it is free, then
+    reply: Any = None
+    error: BaseException | None = None
+    finished: bool = False
+    chosen: bool = False  # its owner is to lead the next batch
 
     def wait(self) -> None:
-        """Block until it is finished or chosen."""
-        if self._baton is not None:
-            self._baton.acquire()
-
-    def wake(self) -> None:
-        """Tell an owner that blocks that it is finished or chosen."""
-        if self._baton is not None:
-            self._baton.release()
+        """Block until it is finished or chosen, for an owner that was given a baton."""
+        if self.baton is not None:
+            self.baton.acquire()
 
     def fail(self, error: BaseException) -> None:
         """Finish it with an error."""
         self.error = error
         self.finished = True
-
-    def outcome(self) -> Any:
-        """The reply; raises what the exchange raised."""
-        if self.error is not None:
-            raise self.error
-        return self.reply
 
     def __repr__(self) -> str:
         return f"<ticket {self.exchange.name} {'finished' if self.finished else 'pending'}>"
@@ -101,13 +79,16 @@ class Line:
         with self._lock:
             led, self._led = self._led, True
             if led:
-                ticket.expect()
+                ticket.baton = threading.Lock()
+                ticket.baton.acquire()
             self._pending.append(ticket)
         if led:
             self._stand_by(ticket)
         if not ticket.finished:
             self._lead(ticket)
-        return ticket.outcome()
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.reply
 
     async def arun(self, exchange: Exchange) -> Any:
         """The same, awaiting: coroutines that ask together share one commit."""
@@ -122,7 +103,9 @@ class Line:
             with self._lock:
                 self._leave(ticket)
             raise
-        return ticket.outcome()
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.reply
 
     def post(self, exchange: Exchange) -> None:
         """Have it carried out some time after all that was asked for before; nobody waits."""
@@ -168,15 +151,19 @@ class Line:
             self._carry_out(batch)
         finally:
             if batch != [own]:
-                self._release([ticket for ticket in batch if ticket is not own])
+                self._release(batch, own)
             self._hand_over()
 
-    def _release(self, others: Sequence[Ticket]) -> None:
-        """Tell those who are served; who is not, comes first in the next batch."""
-        left = [ticket for ticket in others if not ticket.finished]
-        with self._lock:
-            self._pending.extendleft(reversed(left))
-        _tell(ticket for ticket in others if ticket.finished)
+    def _release(self, batch: list[Ticket], own: Ticket | None) -> None:
+        """Tell the others who are served; who is not, comes first in the next batch."""
+        if own is not None:
+            batch.remove(own)
+        left = [ticket for ticket in batch if not ticket.finished]
+        if left:
+            with self._lock:
+                self._pending.extendleft(reversed(left))
+            batch = [ticket for ticket in batch if ticket.finished]
+        _tell(batch)
 
     def _gather(self) -> None:
         """Give those who shared the last commit a chance to share this one.
@@ -197,9 +184,9 @@ class Line:
                 self._led = False
                 return
             heir = self._pending[0]
-            heir.chosen = heir.blocks
-        if heir.chosen:
-            heir.wake()
+            heir.chosen = heir.baton is not None  # its thread waits, and so can lead
+        if heir.baton is not None:
+            heir.baton.release()
         else:
             self._lead_elsewhere()
 
@@ -217,13 +204,13 @@ class Line:
         return self._executor
 
 
-def _tell(finished: Iterable[Ticket]) -> None:
+def _tell(finished: Sequence[Ticket]) -> None:
     """Wake the owners: each thread for itself, and each event loop once for all that wait in it."""
     loops: dict[AbstractEventLoop, list[Future[None]]] = {}
     for ticket in finished:
-        if ticket.awaited is None:
-            ticket.wake()
-        else:
+        if ticket.baton is not None:
+            ticket.baton.release()
+        elif ticket.awaited is not None:
             loops.setdefault(ticket.awaited.get_loop(), []).append(ticket.awaited)
     for loop, awaited in loops.items():
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more

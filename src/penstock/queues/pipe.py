@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from penstock.queues._core import _pipe as _core
 else:
-    from penstock.queues._core.choice import core
+    from penstock._core.choice import core
 
-    _core = core("_pipe", "twin_pipe")
+    _core = core("penstock.queues._core", "_pipe", "twin_pipe")
 
 __all__ = ["Connection", "Pipe"]
 

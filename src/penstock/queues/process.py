@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from penstock._core.choice import core
 from penstock.errors import ConfigError, PenstockError, QueueError, ShutDown
-from penstock.queues._core.choice import core
 from penstock.queues.open_queues import OpenQueues
 from penstock.queues.places import check_name, private_folder
 from penstock.queues.process_sharing import make_sendable, reduce
@@ -28,7 +28,7 @@ from penstock.queues.spill import Spill
 if TYPE_CHECKING:
     from penstock.queues._core._ring import Ring
 else:
-    Ring = core("_ring", "twin_ring").Ring
+    Ring = core("penstock.queues._core", "_ring", "twin_ring").Ring
 
 __all__ = ["ProcessQueue"]
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
+from penstock._core.choice import core
 from penstock.errors import ConfigError, Empty, Full, ShutDown
-from penstock.queues._core.choice import core
 
 if TYPE_CHECKING:
     from penstock.queues._core._items import Items, Waiter
     from penstock.queues.waiters import Bells
 else:
-    _items = core("_items", "twin_items")
+    _items = core("penstock.queues._core", "_items", "twin_items")
     Items, Waiter = _items.Items, _items.Waiter
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue"]

@@ -15,7 +15,7 @@ from penstock.message import Message
 from penstock.results.registry import REPLIES, open_store
 from penstock.results.registry import SCHEMES as STORE_SCHEMES
 from penstock.tasks.calls import CallKeywords, Route, compose
-from penstock.tasks.frame import running
+from penstock.tasks.frame import current, running
 from penstock.tasks.names import task_name
 from penstock.tasks.options import TaskKeywords, TaskOptions
 from penstock.tasks.publish import WithAddress, apublish, publish
@@ -173,7 +173,13 @@ class App:
     def publish(self, messages: Sequence[Message]) -> None:
         """Store messages, with patience where the broker is down; see :mod:`.publish`."""
         if messages:
-            publish(self._sender, messages, timeout=self.conf.publish_timeout, clock=self.clock)
+            opened = self._brokers.get(_OPEN) if self._addressed is False else None
+            publish(
+                opened or self._sender,
+                messages,
+                timeout=self.conf.publish_timeout,
+                clock=self.clock,
+            )
             self._published(messages)
 
     async def apublish(self, messages: Sequence[Message]) -> None:
@@ -202,7 +208,7 @@ class App:
         self._published(messages)
 
     def _published(self, messages: Sequence[Message]) -> None:
-        frame = running()
+        frame = None if current() is None else running()
         if frame is not None:
             frame.children += [message.id for message in messages]
         elif not self._hinted:

@@ -13,7 +13,7 @@ import msgspec
 from penstock.clock import Clock
 from penstock.errors import EncodeError
 from penstock.message import Message, new_id, new_ids
-from penstock.tasks.frame import running
+from penstock.tasks.frame import current, running
 from penstock.tasks.names import unknown
 from penstock.wire.codec import LIMITS, Limits, unsized
 from penstock.wire.task import Call, encode_call
@@ -68,10 +68,11 @@ def compose(
     clock: Clock,
 ) -> Message:
     """The message of one call; raises EncodeError for arguments, ConfigError for options."""
-    if _is_plain(route, options):
-        message = _template(route, clock).message(new_id(), args, kwargs, limits=route.limits)
-    else:
+    template = _template(route, options, clock)
+    if template is None:
         message = _with_options(route, args, kwargs, options or {}, clock.wall())
+    else:
+        message = template.message(new_id(), args, kwargs, limits=route.limits)
     if len(message.body) > route.max_bytes:
         raise _too_large(message, route)
     return message
@@ -87,9 +88,8 @@ def compose_many(
     """As :func:`compose`, for many calls with the same options: they share what is the same."""
     if not calls:
         return []
-    if _is_plain(route, options):
-        template = _template(route, clock)
-    else:
+    template = _template(route, options, clock)
+    if template is None:
         template = CallTemplate(_with_options(route, (), {}, options or {}, clock.wall()))
     messages = template.messages(new_ids(len(calls)), calls, limits=route.limits)
     sizes = [len(message.body) for message in messages]
@@ -98,12 +98,10 @@ def compose_many(
     return messages
 
 
-def _is_plain(route: Route, options: CallKeywords | None) -> bool:
-    """True for a call without wishes, which is like every other of its task in this process."""
-    return not options and route.expires is None and running() is None
-
-
-def _template(route: Route, clock: Clock) -> CallTemplate:
+def _template(route: Route, options: CallKeywords | None, clock: Clock) -> CallTemplate | None:
+    """What makes a call without wishes, which is like every other of its task in this process."""
+    if options or route.expires is not None or (current() is not None and running() is not None):
+        return None
     pid = os.getpid()  # a fork is another sender
     template = route.plain.get(pid)
     if template is None:

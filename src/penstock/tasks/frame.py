@@ -169,9 +169,7 @@ _NOWHERE = Delivery()
 _current: ContextVar[Frame | None] = ContextVar("penstock_frame", default=None)
 
 
-def current() -> Frame | None:
-    """The innermost frame, None outside tasks."""
-    return _current.get()
+current = _current.get  # the innermost frame, None outside tasks
 
 
 def running() -> Frame | None:

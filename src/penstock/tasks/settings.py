@@ -104,11 +104,10 @@ class Settings(msgspec.Struct, kw_only=True, dict=True):
             new |= mapping
         _put(self, new | values)
 
-    @property
-    def revision(self) -> int:
-        """Grows with each change: what was computed from settings is stale when it differs."""
-        revision: int = self.__dict__.get("revision", 0)
-        return revision
+    def __post_init__(self) -> None:
+        # `revision` grows with each change: what was computed from settings is stale when it
+        # differs. No setting, and no property: it is asked for at each call that is sent.
+        self.__dict__["revision"] = 0
 
     @property
     def message_limits(self) -> Limits:

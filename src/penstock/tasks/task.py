@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from penstock.errors import ConfigError
 from penstock.message import Message, Record
-from penstock.tasks.calls import CallKeywords, compose, compose_many, wall_time
+from penstock.tasks.calls import CallKeywords, Route, compose, compose_many, wall_time
 from penstock.tasks.frame import Context, Frame, current, entered, running
 from penstock.tasks.options import Priority, TaskOptions, wire_priority
 from penstock.tasks.outcome import state_document
@@ -92,9 +92,10 @@ class Task(Generic[P, R]):
         """
         if self.app.conf.task_always_eager:
             return self._send(args, kwargs)
-        message = self._message(args, kwargs, None)
+        route = self._route()
+        message = self._message(route, args, kwargs, None)
         self.app.publish_within(connection, (message,))
-        return self._sent(message, None)
+        return self._sent(route, message, None)
 
     async def adelay_in(
         self, connection: Any, /, *args: P.args, **kwargs: P.kwargs
@@ -102,9 +103,10 @@ class Task(Generic[P, R]):
         """Awaiting twin of :meth:`delay_in`, which also takes connections for coroutines."""
         if self.app.conf.task_always_eager:
             return await self._asend(args, kwargs)
-        message = self._message(args, kwargs, None)
+        route = self._route()
+        message = self._message(route, args, kwargs, None)
         await self.app.apublish_within(connection, (message,))
-        return self._sent(message, None)
+        return self._sent(route, message, None)
 
     def apply_async(
         self,
@@ -134,9 +136,10 @@ class Task(Generic[P, R]):
         """
         if self.app.conf.task_always_eager:
             return [self._send(*_arguments(call), options) for call in calls]
-        messages = self._messages(calls, options)
+        route = self._route()
+        messages = self._messages(route, calls, options)
         self.app.publish(messages)
-        return self._all_sent(messages, options)
+        return self._all_sent(route, messages, options)
 
     async def asend_many(
         self, calls: Iterable[Arguments], **options: Unpack[CallKeywords]
@@ -144,9 +147,10 @@ class Task(Generic[P, R]):
         """Awaiting twin of :meth:`send_many`."""
         if self.app.conf.task_always_eager:
             return [await self._asend(*_arguments(call), options) for call in calls]
-        messages = self._messages(calls, options)
+        route = self._route()
+        messages = self._messages(route, calls, options)
         await self.app.apublish(messages)
-        return self._all_sent(messages, options)
+        return self._all_sent(route, messages, options)
 
     def apply(
         self,
@@ -162,7 +166,7 @@ class Task(Generic[P, R]):
         """
         from penstock.tasks.eager import run_eagerly
 
-        message = self._message(args, kwargs or {}, options)
+        message = self._message(self._route(), args, kwargs or {}, options)
         propagates = self.app.conf.task_eager_propagates if throw is None else throw
         return run_eagerly(self.app, message, throw=propagates)
 
@@ -172,54 +176,55 @@ class Task(Generic[P, R]):
         app = self.app
         if app.conf.task_always_eager:
             return self.apply(args, kwargs, **(options or {}))
-        message = self._message(args, kwargs, options)
+        route = app.route(self.name, self.options)
+        message = self._message(route, args, kwargs, options)
         app.publish((message,))
-        return self._sent(message, options)
+        return self._sent(route, message, options)
 
     async def _asend(
         self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallKeywords | None = None
     ) -> AsyncResult[R]:
-        app = self.app
-        message = self._message(args, kwargs, options)
+        app, route = self.app, self._route()
+        message = self._message(route, args, kwargs, options)
         if app.conf.task_always_eager:
             from penstock.tasks.eager import arun_eagerly
 
             return await arun_eagerly(app, message, throw=app.conf.task_eager_propagates)
         await app.apublish((message,))
-        return self._sent(message, options)
+        return self._sent(route, message, options)
+
+    def _route(self) -> Route:
+        return self.app.route(self.name, self.options)
 
     def _message(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallKeywords | None
+        self,
+        route: Route,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: CallKeywords | None,
     ) -> Message:
         if self._check is not None:
             self._check(args, kwargs)
-        app = self.app
-        route = app.route(self.name, self.options)
-        return compose(route, args, kwargs, options, clock=app.clock)
+        return compose(route, args, kwargs, options, clock=self.app.clock)
 
-    def _messages(self, calls: Iterable[Arguments], options: CallKeywords) -> list[Message]:
+    def _messages(
+        self, route: Route, calls: Iterable[Arguments], options: CallKeywords
+    ) -> list[Message]:
         if options.get("task_id"):
             raise ConfigError("send_many takes no task_id: every call has one of its own")
         arguments = [_arguments(call) for call in calls]
         if self._check is not None:
             self._check.of_all(arguments)
-        route = self.app.route(self.name, self.options)
         return compose_many(route, arguments, options, clock=self.app.clock)
 
-    def _sent(self, message: Message, options: CallKeywords | None) -> AsyncResult[R]:
-        return AsyncResult(message.id, app=self.app, ignored=self._ignored(options))
+    def _sent(self, route: Route, message: Message, options: CallKeywords | None) -> AsyncResult[R]:
+        return AsyncResult(message.id, app=self.app, ignored=_ignored(route, options))
 
     def _all_sent(
-        self, messages: Sequence[Message], options: CallKeywords | None
+        self, route: Route, messages: Sequence[Message], options: CallKeywords | None
     ) -> list[AsyncResult[R]]:
         ids = [message.id for message in messages]
-        return AsyncResult.of_all(ids, app=self.app, ignored=self._ignored(options))
-
-    def _ignored(self, options: CallKeywords | None) -> bool:
-        ignored = options.get("ignore_result") if options else None
-        if ignored is None:
-            ignored = self.app.route(self.name, self.options).ignore_result
-        return bool(ignored)
+        return AsyncResult.of_all(ids, app=self.app, ignored=_ignored(route, options))
 
     # --- inside a run --------------------------------------------------------------------
 
@@ -338,6 +343,11 @@ class AsyncTask(Task[P, R]):
 async def _within(frame: Frame, coroutine: Coroutine[Any, Any, R]) -> R:
     with entered(frame):
         return await coroutine
+
+
+def _ignored(route: Route, options: CallKeywords | None) -> bool:
+    ignored = options.get("ignore_result") if options else None
+    return bool(route.ignore_result if ignored is None else ignored)
 
 
 _NO_KEYWORDS: Mapping[str, Any] = MappingProxyType({})

@@ -6,24 +6,18 @@ from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 
+from penstock._core.sending import pack
 from penstock.message import Message, PackedHeaders
-from penstock.wire.arguments import (
-    NOTHING_FOLLOWS,
-    PLAIN,
-    encode_arguments,
-    encode_plain,
-    shown,
-)
+from penstock.wire.arguments import NOTHING_FOLLOWS, encode_arguments, shown
 from penstock.wire.codec import LIMITS, Limits
 
 __all__ = ["CallTemplate"]
 
-_SMALL = 512  # bytes: such arguments are shown whole
 _OWN = frozenset({"id", "root_id", "argsrepr", "kwargsrepr"})  # each call has its own
 
 
 class CallTemplate:
-    """Makes the messages of calls that are sent alike, each in a fifth of the time of the first.
+    """Makes the messages of calls that are sent alike, each in a tenth of the time of the first.
 
     ``first`` is what :func:`~penstock.wire.task.encode_call` made. Each has its own id (also as
     its key), its own arguments, and itself as its root where the first had.
@@ -37,7 +31,7 @@ class CallTemplate:
         self._task = headers["task"]
         self._root = None if headers["root_id"] == first.id else quoted(headers["root_id"])[1:-1]
         same = {name: value for name, value in headers.items() if name not in _OWN}
-        self._same = PackedHeaders.of(same).json.decode()[1:]
+        self._same = PackedHeaders.of(same).json[1:]
 
     def message(
         self,
@@ -48,7 +42,22 @@ class CallTemplate:
         limits: Limits = LIMITS,
     ) -> Message:
         """One more call, under an id of ours; raises EncodeError for its arguments."""
-        return self.messages((task_id,), ((args, kwargs),), limits=limits)[0]
+        packed = None
+        if not kwargs:
+            packed = pack(task_id, self._root or task_id, args, self._same, NOTHING_FOLLOWS)
+        headers, body = packed or self._pack(task_id, args, kwargs, limits)
+        first = self._first
+        return Message(
+            task_id,
+            first.queue,
+            PackedHeaders(headers),
+            body,
+            first.priority,
+            first.ready_at,
+            first.expires_at,
+            task_id,
+            first.properties,
+        )
 
     def messages(
         self,
@@ -67,28 +76,17 @@ class CallTemplate:
         root, same = self._root, self._same
         made = []
         for task_id, (args, kwargs) in zip(ids, calls, strict=True):
-            plain = b"\xff"
-            if not kwargs and type(args) is tuple and PLAIN.issuperset(map(type, args)):
-                try:
-                    plain = encode_plain(args)
-                except (ValueError, OverflowError):  # a lone surrogate, a very large number
-                    plain = b"\xff"
-            if plain.isascii() and len(plain) < _SMALL:
-                body = b"[" + plain + NOTHING_FOLLOWS
-                shown_args, shown_kwargs = quoted(repr(args)), '"{}"'
-            else:
-                body = encode_arguments(self._task, args, kwargs, limits=limits)
-                shown_args = quoted(shown(tuple(args), len(body)))
-                shown_kwargs = quoted(shown(kwargs, len(body)))
-            headers = (
-                f'{{"id":"{task_id}","root_id":"{root or task_id}","argsrepr":{shown_args},'
-                f'"kwargsrepr":{shown_kwargs},{same}'
-            )
+            packed = None
+            if not kwargs:
+                packed = pack(task_id, root or task_id, args, same, NOTHING_FOLLOWS)
+            if packed is None:
+                packed = self._pack(task_id, args, kwargs, limits)
+            headers, body = packed
             made.append(
                 Message(
                     task_id,
                     queue,
-                    PackedHeaders(headers.encode()),
+                    PackedHeaders(headers),
                     body,
                     priority,
                     ready_at,
@@ -98,6 +96,18 @@ class CallTemplate:
                 )
             )
         return made
+
+    def _pack(
+        self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], limits: Limits
+    ) -> tuple[bytes, bytes]:
+        """Headers and body, whatever the arguments are."""
+        body = encode_arguments(self._task, args, kwargs, limits=limits)
+        own = (
+            f'{{"id":"{task_id}","root_id":"{self._root or task_id}",'
+            f'"argsrepr":{quoted(shown(tuple(args), len(body)))},'
+            f'"kwargsrepr":{quoted(shown(kwargs, len(body)))},'
+        )
+        return own.encode() + self._same, body
 
     def __repr__(self) -> str:
         return f"<CallTemplate of {self._task}>"

@@ -1,4 +1,4 @@
-"""Which implementation of a queue's core is used: the compiled one, or its Python twin."""
+"""Which implementation of a core is used: the compiled one, or its Python twin."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["core"]
 _VARIABLE = "PENSTOCK_CORE"
 
 
-def core(native: str, twin: str) -> ModuleType:
-    """The module ``native`` of this package, or ``twin`` where it was not compiled.
+def core(package: str, native: str, twin: str) -> ModuleType:
+    """The module ``native`` of a package, or ``twin`` where it was not compiled.
 
     The environment variable ``PENSTOCK_CORE`` decides otherwise: ``python`` takes the twin,
     ``native`` raises ImportError when the compiled one is missing.
@@ -24,8 +24,8 @@ def core(native: str, twin: str) -> ModuleType:
         raise ConfigError(f"{_VARIABLE} is native or python, not {wanted!r}")
     if wanted != "python":
         try:
-            return import_module(f"{__package__}.{native}")
+            return import_module(f"{package}.{native}")
         except ImportError:
             if wanted == "native":
                 raise
-    return import_module(f"{__package__}.{twin}")
+    return import_module(f"{package}.{twin}")
