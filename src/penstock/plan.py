@@ -25,6 +25,7 @@ __all__ = [
     "Plan",
     "Wait",
     "adrive",
+    "as_plan",
     "drive",
     "together",
 ]
@@ -106,7 +107,7 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 Command = Exchange | Listen | Wait
-Plan = Generator[Command, Any, R]
+Plan = Generator[Command, Any, R]  # one of a single exchange may be written as that exchange
 
 
 class Engine(Protocol):
@@ -121,8 +122,20 @@ class Engine(Protocol):
         ...
 
 
-def drive(plan: Plan[R], engine: Engine) -> R:
+def as_plan(plan: Plan[R] | Exchange) -> Plan[R]:
+    """A plan, also where it was written as its only exchange."""
+    return _only(plan) if isinstance(plan, Exchange) else plan
+
+
+def _only(exchange: Exchange) -> Plan[Any]:
+    return (yield exchange)
+
+
+def drive(plan: Plan[R] | Exchange, engine: Engine) -> R:
     """Run a plan to its end, blocking."""
+    if type(plan) is Exchange and not ARMED:
+        return engine.execute(plan)  # type: ignore[no-any-return]
+    plan = as_plan(plan)
     try:
         command = next(plan)
         while True:
@@ -142,8 +155,9 @@ def drive(plan: Plan[R], engine: Engine) -> R:
         plan.close()
 
 
-async def adrive(plan: Plan[R], engine: Engine) -> R:
+async def adrive(plan: Plan[R] | Exchange, engine: Engine) -> R:
     """Run a plan to its end, awaiting each exchange."""
+    plan = as_plan(plan)
     try:
         command = next(plan)
         while True:

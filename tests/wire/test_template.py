@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
+from penstock._core import twin_calls
 from penstock.errors import EncodeError
 from penstock.wire.task import Call, decode_call, encode_call
 from penstock.wire.template import CallTemplate
@@ -13,6 +14,13 @@ from penstock.wire.template import CallTemplate
 FIRST = Call(
     task="t", id="one", args=(1,), expires=99.0, timelimit=(3, 2), origin="o", headers={"own": 1}
 )
+
+
+@pytest.fixture(params=["chosen", "python"], autouse=True)
+def core(request, monkeypatch):
+    """As it is installed, and with the twin in Python."""
+    if request.param == "python":
+        monkeypatch.setattr("penstock.wire.template.pack", twin_calls.pack)
 
 
 def single(task_id, args, kwargs, **facts):

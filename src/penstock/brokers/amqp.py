@@ -113,9 +113,9 @@ class AmqpBroker(AmqpListening):
 
     # --- publishing ----------------------------------------------------------------------
 
-    def _publish(self, messages: Sequence[Message], patience: float = PATIENCE) -> Plan[None]:
+    def _publish(self, messages: Sequence[Message], patience: float = PATIENCE) -> Exchange:
         now = self._clock.wall()
-        yield sending([parcel(message, now) for message in messages], patience)
+        return sending([parcel(message, now) for message in messages], patience)
 
     def publish_in(self, messages: Sequence[Message], seconds: float) -> None:
         if messages:

@@ -18,7 +18,7 @@ from penstock import telemetry
 from penstock.brokers.talk import Announcing, Talk
 from penstock.errors import ConfigError
 from penstock.message import DeadLetter, Lease, Message, Settlement
-from penstock.plan import Engine, Listener, Plan, adrive, drive, together
+from penstock.plan import Engine, Exchange, Listener, Plan, adrive, drive, together
 
 __all__ = [
     "Broker",
@@ -305,7 +305,7 @@ class PlannedBroker(Broker):
     # What a backend writes.
 
     @abstractmethod
-    def _publish(self, messages: Sequence[Message]) -> Plan[None]: ...
+    def _publish(self, messages: Sequence[Message]) -> Plan[None] | Exchange: ...
 
     @abstractmethod
     def _lease(

@@ -54,8 +54,8 @@ class MemoryBroker(PlannedBroker):
 
     # --- moving messages -----------------------------------------------------------------
 
-    def _publish(self, messages: Sequence[Message]) -> Plan[None]:
-        yield Exchange(
+    def _publish(self, messages: Sequence[Message]) -> Exchange:
+        return Exchange(
             "publish",
             lambda state: state.messages.publish(messages, self._clock.wall(), self._clock.boot()),
         )

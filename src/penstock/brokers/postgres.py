@@ -111,21 +111,24 @@ class PostgresBroker(PostgresLeasing):
 
     # --- publishing ----------------------------------------------------------------------
 
-    def _publish(self, messages: Sequence[Message]) -> Plan[None]:
+    def _publish(self, messages: Sequence[Message]) -> Plan[None] | Exchange:
         rings = tuple(dict.fromkeys(f"work:{message.queue}" for message in messages))
-        if len(messages) >= _COPY_FROM:
-            now = self._clock.wall()
+        many = len(messages) >= _COPY_FROM
+        return self._copying(messages, rings) if many else self._inserting(messages, rings)
 
-            def copy(batch: Batch) -> None:
-                batch.rows(SQL.copy, lambda: copy_rows(messages, now))
-                self._forget_done(batch, messages)
+    def _copying(self, messages: Sequence[Message], rings: tuple[str, ...]) -> Plan[None]:
+        now = self._clock.wall()
 
-            try:
-                yield Exchange("publish", copy, rings=rings)
-            except AlreadyThere:  # some of it was stored before: see which
-                pass
-            else:
-                return
+        def copy(batch: Batch) -> None:
+            batch.rows(SQL.copy, lambda: copy_rows(messages, now))
+            self._forget_done(batch, messages)
+
+        try:
+            yield Exchange("publish", copy, rings=rings)
+        except AlreadyThere:  # some of it was stored before: see which
+            yield self._inserting(messages, rings)
+
+    def _inserting(self, messages: Sequence[Message], rings: tuple[str, ...]) -> Exchange:
         now = self._clock.wall()
         if len(messages) == 1:
             sql, values = SQL.publish_one, message_values(messages[0], now)
@@ -137,7 +140,7 @@ class PostgresBroker(PostgresLeasing):
             self._forget_done(batch, messages)
 
         # A worker may begin while we wait for the disk: what it settles brings this to disk, too.
-        yield Exchange("publish", publish, seen_early=True, rings=rings)
+        return Exchange("publish", publish, seen_early=True, rings=rings)
 
     def _forget_done(self, batch: Batch, messages: Sequence[Message]) -> None:
         keys = [message.key for message in messages]

@@ -101,12 +101,12 @@ class SqliteBroker(SqliteLooking):
 
     # --- moving messages -----------------------------------------------------------------
 
-    def _publish(self, messages: Sequence[Message]) -> Plan[None]:
+    def _publish(self, messages: Sequence[Message]) -> Exchange:
         now = self._clock.wall()
         values = [rows.message_row(message, now) for message in messages]
 
         # A worker may begin while we wait for the disk: what it settles brings this to disk, too.
-        yield Exchange(
+        return Exchange(
             "publish",
             lambda connection: insert(connection, SQL.publish, values),
             seen_early=True,

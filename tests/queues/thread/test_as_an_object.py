@@ -11,7 +11,7 @@ import weakref
 
 import pytest
 
-from penstock.queues._core import choice
+from penstock._core import choice
 from thread_queues import in_line, waiters
 
 
@@ -54,7 +54,7 @@ def test_statistics(kind):
 def test_the_core_that_was_asked_for(module):
     assert module.Queue().statistics()["core"] in {"native", "python"}
     with pytest.raises(ImportError):
-        choice.core("_missing", "_missing_too")
+        choice.core("penstock.queues._core", "_missing", "_missing_too")
 
 
 def test_generic(kind):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from penstock.brokers.base import PlannedBroker
 from penstock.message import DeadLetter, Lease, Message, Record, Settlement
-from penstock.plan import Plan, together
+from penstock.plan import Plan, as_plan, together
 from penstock.results.base import PlannedStore
 
 __all__ = [
@@ -57,7 +57,7 @@ class Publish:
     messages: Sequence[Message]
 
     def plan(self, desk: Desk) -> Plan[None]:
-        return desk.broker._publish(self.messages)
+        return as_plan(desk.broker._publish(self.messages))
 
 
 @dataclass(frozen=True, slots=True)
