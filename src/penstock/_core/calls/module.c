@@ -226,7 +226,8 @@ typedef struct {
 /* pack(id, root, args, same, follows): see the twin. */
 static PyObject *pack(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
-    Arguments args = {.json_size = 0};
+    Arguments args;
+    args.json_size = args.shown_size = 0;
     if (count == 5 && PyUnicode_CheckExact(given[0]) && PyUnicode_IS_COMPACT_ASCII(given[0]) &&
         PyUnicode_CheckExact(given[1]) && PyUnicode_IS_COMPACT_ASCII(given[1]) &&
         PyTuple_CheckExact(given[2]) && PyBytes_CheckExact(given[3]) &&
