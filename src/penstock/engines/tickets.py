@@ -154,16 +154,15 @@ class Line:
                 self._release(batch, own)
             self._hand_over()
 
-    def _release(self, batch: list[Ticket], own: Ticket | None) -> None:
+    def _release(self, batch: Sequence[Ticket], own: Ticket | None) -> None:
         """Tell the others who are served; who is not, comes first in the next batch."""
-        if own is not None:
-            batch.remove(own)
-        left = [ticket for ticket in batch if not ticket.finished]
+        others = [ticket for ticket in batch if ticket is not own]
+        left = [ticket for ticket in others if not ticket.finished]
         if left:
             with self._lock:
                 self._pending.extendleft(reversed(left))
-            batch = [ticket for ticket in batch if ticket.finished]
-        _tell(batch)
+            others = [ticket for ticket in others if ticket.finished]
+        _tell(others)
 
     def _gather(self) -> None:
         """Give those who shared the last commit a chance to share this one.

@@ -111,3 +111,22 @@ def test_one_who_goes_away_when_it_should_lead_passes_the_lead_on(line, writer, 
     assert sorted(replies) == ["a", "c"]
     assert writer.batches == [["a"], ["c"]]
     assert not line._led
+
+
+def test_one_who_is_interrupted_before_it_has_taken_a_batch_passes_the_lead_on(line, writer):
+    """A Ctrl-C while it waits for those who shared the last commit."""
+    threads, replies = asked(line, "a", "b", "c")
+    writer.may.set()
+    for thread in threads:
+        thread.join()
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    line._gather = interrupted
+    assert line._crowd > 1
+    with pytest.raises(KeyboardInterrupt):
+        line.run(Exchange("gone", lambda _: None))
+    del line._gather
+    assert line.run(Exchange("d", lambda _: None)) == "d"
+    assert sorted(replies) == ["a", "b", "c"]
