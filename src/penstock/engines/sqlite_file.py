@@ -209,14 +209,15 @@ def _waiting() -> Callable[[int], bool]:
 
 def _version(connection: apsw.Connection) -> int:
     """The version of the file's schema, 0 for an empty file; ConfigError if it is not ours."""
-    number: int = connection.pragma("user_version")
-    if connection.pragma("application_id") == _APPLICATION:
-        return number
-    if connection.execute("SELECT count(*) FROM sqlite_schema").get or number:
+    with connection:  # one state of the file, for another process may be making it ours
+        number: int = connection.pragma("user_version")
+        ours = connection.pragma("application_id") == _APPLICATION
+        used = connection.execute("SELECT count(*) FROM sqlite_schema").get or number
+    if used and not ours:
         raise ConfigError(
             f"{connection.filename} is the database of another program; name another file"
         )
-    return 0
+    return number if ours else 0
 
 
 def _prepare(connection: apsw.Connection, path: str) -> None:

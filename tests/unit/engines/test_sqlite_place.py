@@ -125,3 +125,23 @@ def test_an_old_library(tmp_path, monkeypatch):
     monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
     with pytest.raises(ConfigError, match="pip install --upgrade apsw"):
         opened(tmp_path / "jobs.db")
+
+
+def test_two_who_open_a_new_file_at_once(tmp_path):
+    """While one looks whose it is, the other makes it ours: it saw either nothing or all of it."""
+    location = Location(str(tmp_path / "new.db"))
+    first = apsw.Connection(location.path)
+    first.pragma("journal_mode", "wal")
+    others = []
+
+    def meanwhile(_cursor, sql, _bindings):
+        if "sqlite_schema" in sql and not others:
+            others.append(connect(location, writes=True))
+        return True
+
+    first.exec_trace = meanwhile
+    assert sqlite_file._version(first) == 0
+    assert others
+    assert sqlite_file._version(first) == sqlite_file._SCHEMA
+    for connection in (first, *others):
+        connection.close()
