@@ -67,35 +67,11 @@ class CallTemplate:
         limits: Limits = LIMITS,
     ) -> list[Message]:
         """More calls, under ids of ours; raises EncodeError for their arguments."""
-        queue, priority, properties = (
-            self._first.queue,
-            self._first.priority,
-            self._first.properties,
-        )
-        ready_at, expires_at = self._first.ready_at, self._first.expires_at
-        root, same = self._root, self._same
-        made = []
-        for task_id, (args, kwargs) in zip(ids, calls, strict=True):
-            packed = None
-            if not kwargs:
-                packed = pack(task_id, root or task_id, args, same, NOTHING_FOLLOWS)
-            if packed is None:
-                packed = self._pack(task_id, args, kwargs, limits)
-            headers, body = packed
-            made.append(
-                Message(
-                    task_id,
-                    queue,
-                    PackedHeaders(headers),
-                    body,
-                    priority,
-                    ready_at,
-                    expires_at,
-                    task_id,
-                    properties,
-                )
-            )
-        return made
+        message = self.message
+        return [
+            message(task_id, args, kwargs, limits=limits)
+            for task_id, (args, kwargs) in zip(ids, calls, strict=True)
+        ]
 
     def _pack(
         self, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any], limits: Limits
