@@ -17,7 +17,7 @@ _OWN = frozenset({"id", "root_id", "argsrepr", "kwargsrepr"})  # each call has i
 
 
 class CallTemplate:
-    """Makes the messages of calls that are sent alike, each in a tenth of the time of the first.
+    """Makes the messages of calls that are sent alike, each in an eighth of the time of the first.
 
     ``first`` is what :func:`~penstock.wire.task.encode_call` made. Each has its own id (also as
     its key), its own arguments, and itself as its root where the first had.
