@@ -369,8 +369,9 @@ def test_who_hears_closes_its_connection_itself(broker, monkeypatch):
     wait_for(lambda: broker.engine._ears._line is not None)
     monkeypatch.setattr(Line, "close", close)
     broker.engine._ears.connect_anew()
-    assert listener.wait(10)  # it has connected anew, and everybody is to look
+    wait_for(lambda: closers)
     assert closers == ["penstock-redis-ears"]
+    assert listener.wait(10)  # it has connected anew, and everybody is to look
     listener.close()
 
 
