@@ -47,8 +47,8 @@ class AmqpLooking(PlannedBroker):
 
         def count(live: Live) -> list[QueueState]:
             names = live.kept(Queues).names() | set(dead)
-            if known := live.kept(Queues).count(NAMES_QUEUE):
-                names |= live.on_a_channel_of_its_own(lambda channel: _names(channel, known))
+            if live.kept(Queues).count(NAMES_QUEUE) is not None:
+                names |= live.on_a_channel_of_its_own(_names)
             return [
                 QueueState(name, ready=sum(_ready(live, name)), dead=dead.count(name))
                 for name in sorted(names)
@@ -62,7 +62,7 @@ class AmqpLooking(PlannedBroker):
             return sum(
                 live.channel("declare").queue_purge(name)
                 for name in (queue, back_of(queue))
-                if live.kept(Queues).count(name)
+                if live.kept(Queues).count(name) is not None
             )
 
         purged: int = self.engine.execute(Exchange("purge", purge))
@@ -114,30 +114,34 @@ class AmqpLooking(PlannedBroker):
         """Show all dead letters, oldest first; those for which it says yes are taken away."""
 
         def through(live: Live) -> None:
-            left = live.kept(Queues).count(DEAD_QUEUE)
-            if left:
-                live.on_a_channel_of_its_own(lambda channel: _show(channel, left, look))
+            if live.kept(Queues).count(DEAD_QUEUE) is not None:
+                live.on_a_channel_of_its_own(lambda channel: _show(channel, look))
 
         self.engine.execute(Exchange("dead", through))
 
 
-def _taken(channel: Any, queue: str, count: int) -> Iterator[Any]:
-    """What is in a queue, oldest first; what is not acknowledged stays in its place."""
+def _taken(channel: Any, queue: str) -> Iterator[Any]:
+    """What is in a queue now, oldest first; what is not acknowledged stays in its place.
+
+    The first of them says how many follow. Asked for its count, a queue would answer before it
+    has taken back what somebody, who looked before, has just left: that is asked of it first.
+    """
     from amqp import spec
 
-    for _ in range(count):
-        delivered = channel.basic_get(queue)
+    delivered = channel.basic_get(queue)
+    for left in range(delivered.delivery_info["message_count"] if delivered else 0, -1, -1):
         if delivered is None:
             break
         yield delivered
+        delivered = channel.basic_get(queue) if left else None
     channel.send_method(spec.Basic.Nack, "Lbb", (0, True, True))  # all that is left of them
-    channel.queue_declare(queue, passive=True)  # the queue answers when it has them back
+    channel.queue_declare(queue, passive=True)  # answered once the queue was told of that
 
 
-def _names(channel: Any, count: int) -> set[str]:
+def _names(channel: Any) -> set[str]:
     """The names that were noted; what was noted twice is forgotten."""
     names: set[str] = set()
-    for delivered in _taken(channel, NAMES_QUEUE, count):
+    for delivered in _taken(channel, NAMES_QUEUE):
         name = str(delivered.body, "utf-8") if isinstance(delivered.body, bytes) else ""
         if not name or name in names:
             channel.basic_ack(delivered.delivery_tag)
@@ -145,8 +149,8 @@ def _names(channel: Any, count: int) -> set[str]:
     return names - {""}
 
 
-def _show(channel: Any, count: int, look: Callable[[Burial, Message], bool]) -> None:
-    for delivered in _taken(channel, DEAD_QUEUE, count):
+def _show(channel: Any, look: Callable[[Burial, Message], bool]) -> None:
+    for delivered in _taken(channel, DEAD_QUEUE):
         burial = burial_of(delivered)
         if burial is None:
             continue  # none of ours: it is left alone
