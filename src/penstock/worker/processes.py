@@ -50,6 +50,7 @@ def ignore_stop_signals() -> None:
     A handler that does nothing, not SIG_IGN: what is ignored stays ignored in the programs that
     a task starts, a handler does not.
     """
+    signal.set_wakeup_fd(-1)  # the supervisor's, who would be woken by what others get
     signal.signal(signal.SIGINT, _nothing)
     signal.signal(signal.SIGTERM, _nothing)
 

@@ -20,6 +20,9 @@ class StopSignals:
         self.again = False  # to begin anew instead of ending
         self.on_second: Callable[[], None] | None = None  # called in the signal handler
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        # Written by the C handler. Python's own runs between two steps of the main thread, and one
+        # that came just before that thread went to sleep would be noted only when it wakes.
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
 
