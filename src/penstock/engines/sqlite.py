@@ -144,26 +144,38 @@ class SqliteFile:
     def _transact(self, connection: apsw.Connection, batch: Sequence[Ticket]) -> None:
         durable, early = _durability(batch)
         self._synchronize(connection, durable=durable and not early)
-        self._begin(connection)
-        if ARMED:
-            reach("batch.open")
+        stage, rings = "begin", []
         try:
+            connection.execute("BEGIN IMMEDIATE")
+            stage = "run"
+            if ARMED:
+                reach("batch.open")
             rings = _run(connection, batch)
             if ARMED:
                 reach("batch.written")
-        except Exception as error:  # noqa: BLE001 - told apart below
-            self._roll_back(connection)
-            if len(batch) > 1:
-                self._each_alone(batch)
-            else:
-                batch[0].fail(self._told(error))
+            stage = "commit"
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - told apart there
+            self._failed(connection, batch, error, stage)
             return
-        except BaseException:  # Ctrl-C: nothing happened, and the batch is carried out again
-            self._roll_back(connection)
+        except BaseException:  # Ctrl-C
+            if stage == "commit" and not connection.in_transaction:  # it came after the fact
+                self._conclude(batch, rings, early=early)
+            else:  # nothing happened, and the batch is carried out again
+                self._roll_back(connection)
             raise
-        self._commit(connection)
         if ARMED:
             reach("batch.committed")
+        self._conclude(batch, rings, early=early)
+        if durable and not early:  # now, not before the next claim, which somebody waits for
+            self._synchronize(connection, durable=False)
+
+    def _conclude(self, batch: Sequence[Ticket], rings: list[str], *, early: bool) -> None:
+        """Tell of what is committed.
+
+        Interrupted before it is synced, what is seen early is carried out again: published with
+        the same keys, it is there once.
+        """
         if not early:
             _finish(batch)
         self._bells.ring(rings)
@@ -171,8 +183,21 @@ class SqliteFile:
             self._sync()
             _finish(batch)
             self._keen.rouse()
-        elif durable:  # now, and not before the next claim, which somebody waits for
-            self._synchronize(connection, durable=False)
+
+    def _failed(
+        self, connection: apsw.Connection, batch: Sequence[Ticket], error: Exception, stage: str
+    ) -> None:
+        """One exchange may have failed for a reason of its own; anything else fails them all."""
+        if stage == "commit":
+            self._discard(connection)  # a new one reads what really is in the file
+        else:
+            self._roll_back(connection)
+        told = self._told(error, committing=stage == "commit")
+        if stage == "run" and len(batch) > 1:
+            self._each_alone(batch)
+        else:
+            for ticket in batch:
+                ticket.fail(told)
 
     def _each_alone(self, batch: Sequence[Ticket]) -> None:
         for ticket in batch:
@@ -180,20 +205,6 @@ class SqliteFile:
                 self._transact(self._writer or self._open_writer(), [ticket])
             except Exception as error:  # noqa: BLE001 - its caller gets it
                 ticket.fail(error)
-
-    def _begin(self, connection: apsw.Connection) -> None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except Exception as error:
-            self._roll_back(connection)
-            raise self._told(error) from error
-
-    def _commit(self, connection: apsw.Connection) -> None:
-        try:
-            connection.execute("COMMIT")
-        except Exception as error:
-            self._discard(connection)  # a new one reads what really is in the file
-            raise self._told(error, committing=True) from error
 
     def _sync(self) -> None:
         """Bring to disk what is committed, as SQLite does within a commit of its own.
@@ -229,6 +240,7 @@ class SqliteFile:
     def _synchronize(self, connection: apsw.Connection, *, durable: bool) -> None:
         wish = self.location.synchronous if durable else "NORMAL"
         if wish != self._synchronous:  # a switch costs 1 us
+            self._synchronous = ""  # who is interrupted in the next line does not know
             connection.execute(f"PRAGMA synchronous = {wish}")
             self._synchronous = wish
 
@@ -263,11 +275,12 @@ class SqliteFile:
         try:
             if exchange.lone:
                 return exchange.run(connection)
-            connection.execute("BEGIN")  # one state of the file for all its statements
             try:
+                connection.execute("BEGIN")  # one state of the file for all its statements
                 return exchange.run(connection)
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
         except Exception as error:
             told = self._told(error)
             if told is error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,7 @@ class Line:
         self._carry_out = carry_out
         self._patience = _PATIENCE if gathers else 0
         self._lock = threading.Lock()
-        self._pending: deque[Ticket] = deque()
+        self._pending: list[Ticket] = []
         self._led = False
         self._crowd = 1  # how many shared the last commit
         self._executor: Executor | None = None
@@ -145,8 +144,8 @@ class Line:
             if self._crowd > 1:
                 self._gather()
             with self._lock:
-                while self._pending and len(batch) < _LARGEST:
-                    batch.append(self._pending.popleft())
+                batch = self._pending[:_LARGEST]
+                del self._pending[:_LARGEST]
             self._crowd = len(batch)
             self._carry_out(batch)
         finally:
@@ -160,7 +159,7 @@ class Line:
         left = [ticket for ticket in others if not ticket.finished]
         if left:
             with self._lock:
-                self._pending.extendleft(reversed(left))
+                self._pending[:0] = left
             others = [ticket for ticket in others if ticket.finished]
         _tell(others)
 

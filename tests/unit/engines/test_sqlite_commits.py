@@ -1,7 +1,10 @@
 """Commits: shared by those who ask together, each caller served alone."""
 
 import asyncio
+import os
 import threading
+from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -176,6 +179,38 @@ def test_a_lock_held_elsewhere_ends_in_unavailable(file, monkeypatch, tmp_path):
     assert names(file) == {"a", "b"}
 
 
+def followed(file, leading, followers):
+    """Run one exchange, which is interrupted, and others that share its transaction.
+
+    They gather behind another one; of those who gathered, the first leads: in thread "leader".
+    """
+    caught, outcomes = [], []
+
+    def lead():
+        try:
+            file.execute(leading)
+        except KeyboardInterrupt as error:
+            caught.append(error)
+
+    def follow(exchange):
+        try:
+            outcomes.append(file.execute(exchange))
+        except Exception as error:  # noqa: BLE001 - what the caller gets
+            outcomes.append(error)
+
+    before = threading.Thread(target=file.execute, args=(adding("before"),))
+    threads = [before, threading.Thread(target=lead, name="leader")]
+    threads += [threading.Thread(target=follow, args=(exchange,)) for exchange in followers]
+    with file._turn:
+        for count, thread in enumerate(threads):
+            thread.start()
+            gathered(file, count)
+    for thread in threads:
+        thread.join()
+    assert len(caught) == 1
+    return sorted(outcomes)
+
+
 def test_an_interrupted_leader_takes_nobody_along(file):
     """Ctrl-C in the transaction of many: it is rolled back, and the others are carried out."""
     interrupted = []
@@ -185,29 +220,93 @@ def test_an_interrupted_leader_takes_nobody_along(file):
             interrupted.append(True)
             raise KeyboardInterrupt
 
-    caught = []
+    followers = [adding(f"{n}") for n in range(3)]
+    assert followed(file, Exchange("interrupt", interrupt), followers) == ["0", "1", "2"]
 
-    def lead():
-        try:
-            file.execute(Exchange("interrupt", interrupt))
-        except KeyboardInterrupt as error:
-            caught.append(error)
 
-    outcomes = []
-    followers = [
-        threading.Thread(target=lambda n=n: outcomes.append(file.execute(adding(f"{n}"))))
-        for n in range(3)
+class Interrupted:
+    """A connection: Ctrl-C comes while the leader has it do that; Python sees it afterwards."""
+
+    def __init__(self, connection, statement):
+        self.connection = connection
+        self.statement = statement
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def execute(self, statement, *values):
+        cursor = self.connection.execute(statement, *values)
+        if statement == self.statement and threading.current_thread().name == "leader":
+            raise KeyboardInterrupt
+        return cursor
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT"])
+@pytest.mark.parametrize("early", [False, True])
+def test_nobody_is_carried_out_twice_where_the_leader_is_interrupted(file, statement, early):
+    counts = Counter()
+
+    def run(connection, name):
+        counts[name] += 1
+        return adding(name).run(connection)
+
+    def counted(name):
+        return Exchange("add", partial(run, name=name), seen_early=early, rings=("added",))
+
+    file.execute(adding("first"))
+    file._writer = Interrupted(file._writer, statement)
+    listener = file.listen(("added",))
+    assert followed(file, counted("mine"), [counted(f"{n}") for n in range(3)]) == ["0", "1", "2"]
+    assert {counts[f"{n}"] for n in range(3)} == {1}
+    assert ("mine" in names(file)) == (statement == "COMMIT")
+    assert listener.wait(10.0)
+    listener.close()
+
+
+def interrupted(call):
+    """Make a call that Ctrl-C ends."""
+    leader = threading.Thread(target=pytest.raises, args=(KeyboardInterrupt, call), name="leader")
+    leader.start()
+    leader.join()
+
+
+def test_a_reader_that_was_interrupted_sees_what_comes_after_it(file):
+    file.execute(adding("first"))
+    assert names(file) == {"first"}
+    file._reader = Interrupted(file._reader, "BEGIN")
+    interrupted(lambda: names(file))
+    file.execute(adding("second"))
+    assert names(file) == {"first", "second"}
+
+
+def test_a_durable_commit_is_synced_whenever_the_one_before_was_interrupted(file):
+    file.execute(adding("first"))
+    file._writer = Interrupted(file._writer, "PRAGMA synchronous = NORMAL")
+    interrupted(lambda: file.execute(adding("second")))
+    assert file.execute(Exchange("ask", lambda c: c.pragma("synchronous"))) == 2  # FULL
+
+
+def test_what_is_interrupted_before_its_sync_is_told_only_after_one(file, monkeypatch):
+    syncs = []
+    sync = os.fdatasync
+
+    def interrupt(descriptor):
+        sync(descriptor)
+        syncs.append(threading.current_thread().name)
+        if syncs[-1] == "leader":
+            raise KeyboardInterrupt
+
+    once = "INSERT OR IGNORE INTO revoked (id, until_at) VALUES (?, 0)"
+    publishing = [
+        Exchange("publish", lambda c, n=n: c.execute(once, (n,)) and n, seen_early=True)
+        for n in ("mine", "0", "1")
     ]
-    leader = threading.Thread(target=lead)
-    with file._turn:
-        leader.start()
-        for count, thread in enumerate(followers):
-            thread.start()
-            gathered(file, count + 1)
-    for thread in (leader, *followers):
-        thread.join()
-    assert len(caught) == 1
-    assert sorted(outcomes) == ["0", "1", "2"]
+    file.execute(adding("first"))
+    monkeypatch.setattr(os, "fdatasync", interrupt)
+    assert followed(file, publishing[0], publishing[1:]) == ["0", "1"]
+    assert syncs[0] == "leader"
+    assert len(syncs) == 2
+    assert names(file) == {"first", "before", "mine", "0", "1"}
 
 
 def test_two_users_of_one_file_share_an_engine(tmp_path):
