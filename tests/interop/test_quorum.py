@@ -55,11 +55,13 @@ def test_delays_are_kept(scene):
 
 
 def test_what_is_delayed_waits_in_the_server(scene):
-    """No worker holds it: all of them may stop meanwhile."""
-    for _ in range(
-        4
-    ):  # penstock's own queues for delays are used some seconds after they were made
-        task_id = scene.send("moment", countdown=3)
+    """No worker holds it: all of them may stop meanwhile.
+
+    Penstock's own queues for delays are used some seconds after they were made; and a busy machine
+    takes longer than the shortest delay to list the queues.
+    """
+    for delay in (3, 6, 12, 24):
+        task_id = scene.send("moment", countdown=delay)
         delaying = _delaying(scene.fleet.place.server)
         assert scene.outcome(task_id)[0] == "SUCCESS"
         if delaying:
