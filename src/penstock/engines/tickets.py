@@ -3,6 +3,10 @@
 The leader carries out all that is pending as one batch and fills in the tickets; what gathers
 meanwhile is the next batch, led by one of those who wait. No thread is kept for it: a blocking
 caller leads itself; for awaiting callers one is borrowed from an executor.
+
+*Interruptions.* Ctrl-C, or whatever else a signal's handler raises, may end the leader's work
+between any two steps, those in which it takes the lead or passes it on as well. Mostly it passes the
+lead on; where it could not, those who wait see before long that nobody leads, and go on.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ __all__ = ["Line", "Ticket"]
 
 _PATIENCE = 32  # times that others may run first
 _LARGEST = 256  # exchanges in one batch: bounds how long the first of them waits
+_LOOKS = 0.1  # seconds after which one who waits looks whether anybody leads
 
 
 class Ticket(msgspec.Struct, eq=False):
@@ -38,10 +43,17 @@ class Ticket(msgspec.Struct, eq=False):
     finished: bool = False
     chosen: bool = False  # its owner is to lead the next batch
 
-    def wait(self) -> None:
-        """Block until it is finished or chosen, for an owner that was given a baton."""
-        if self.baton is not None:
-            self.baton.acquire()
+    def wait(self, timeout: float) -> bool:
+        """Block until it is finished or chosen, so many seconds at most; says whether it is."""
+        return self.baton is None or self.baton.acquire(timeout=timeout)
+
+    def wake(self) -> None:
+        """Tell an owner that blocks to look; twice is as once."""
+        try:
+            if self.baton is not None:
+                self.baton.release()
+        except RuntimeError:  # it is awake
+            return
 
     def fail(self, error: BaseException) -> None:
         """Finish it with an error."""
@@ -56,8 +68,9 @@ class Line:
     """The line of tickets before one writer.
 
     ``carry_out`` gets a batch and finishes each ticket; one it leaves unfinished (because it was
-    interrupted) surely did not happen and is carried out again. ``_lock`` guards everything;
-    somebody leads, or was chosen to, exactly while ``_led`` is true.
+    interrupted) surely did not happen and is carried out again. ``_lock`` guards everything.
+    Somebody leads, or was chosen to, while ``_led`` is true; if it is true and ``_leading`` is
+    free for long, who did so was interrupted.
     """
 
     def __init__(
@@ -67,6 +80,7 @@ class Line:
         self._carry_out = carry_out
         self._patience = _PATIENCE if gathers else 0
         self._lock = threading.Lock()
+        self._leading = threading.Lock()  # held while a batch is carried out and told of
         self._pending: list[Ticket] = []
         self._led = False
         self._crowd = 1  # how many shared the last commit
@@ -83,7 +97,7 @@ class Line:
             self._pending.append(ticket)
         if led:
             self._stand_by(ticket)
-        if not ticket.finished:
+        while not ticket.finished:
             self._lead(ticket)
         if ticket.error is not None:
             raise ticket.error
@@ -122,10 +136,23 @@ class Line:
             led, self._led = self._led, True
         if not led:
             self._lead_elsewhere()
+        elif ticket.awaited is not None:
+            ticket.awaited.get_loop().call_later(_LOOKS, self._look_after, ticket, ticket.awaited)
+
+    def _look_after(self, ticket: Ticket, awaited: Future[None]) -> None:
+        """In the loop of one that awaits: as :meth:`_stand_by`, every so often."""
+        if ticket.finished:
+            _resolve([awaited])
+        elif not awaited.done():
+            if self._is_forsaken(ticket):
+                self._lead_elsewhere()
+            awaited.get_loop().call_later(_LOOKS, self._look_after, ticket, awaited)
 
     def _stand_by(self, ticket: Ticket) -> None:
         try:
-            ticket.wait()
+            while not ticket.wait(_LOOKS):
+                if ticket.finished or self._is_forsaken(ticket):
+                    return
         except BaseException:  # Ctrl-C: whoever goes away must not take the lead along
             with self._lock:
                 self._leave(ticket)
@@ -134,6 +161,15 @@ class Line:
                 self._hand_over()
             raise
 
+    def _is_forsaken(self, ticket: Ticket) -> bool:
+        """True when nobody leads, so that its owner has to; then it is in the line again."""
+        if self._leading.locked():
+            return False
+        with self._leading, self._lock:  # so nobody carries it out just now
+            if not ticket.finished and ticket not in self._pending:
+                self._pending.append(ticket)
+        return True
+
     def _leave(self, ticket: Ticket) -> None:
         with contextlib.suppress(ValueError):  # a leader has taken it: it happens all the same
             self._pending.remove(ticket)
@@ -141,16 +177,20 @@ class Line:
     def _lead(self, own: Ticket | None = None) -> None:
         batch: list[Ticket] = []
         try:
-            if self._crowd > 1:
-                self._gather()
-            with self._lock:
-                batch = self._pending[:_LARGEST]
-                del self._pending[:_LARGEST]
-            self._crowd = len(batch)
-            self._carry_out(batch)
+            with self._leading:
+                try:
+                    if self._crowd > 1:
+                        self._gather()
+                    with self._lock:
+                        batch = self._pending[:_LARGEST]
+                        del self._pending[:_LARGEST]
+                    self._crowd = len(batch)
+                    if batch:
+                        self._carry_out(batch)
+                finally:
+                    if batch != [own]:
+                        self._release(batch, own)
         finally:
-            if batch != [own]:
-                self._release(batch, own)
             self._hand_over()
 
     def _release(self, batch: Sequence[Ticket], own: Ticket | None) -> None:
@@ -183,8 +223,8 @@ class Line:
                 return
             heir = self._pending[0]
             heir.chosen = heir.baton is not None  # its thread waits, and so can lead
-        if heir.baton is not None:
-            heir.baton.release()
+        if heir.chosen:
+            heir.wake()
         else:
             self._lead_elsewhere()
 
@@ -207,7 +247,7 @@ def _tell(finished: Sequence[Ticket]) -> None:
     loops: dict[AbstractEventLoop, list[Future[None]]] = {}
     for ticket in finished:
         if ticket.baton is not None:
-            ticket.baton.release()
+            ticket.wake()
         elif ticket.awaited is not None:
             loops.setdefault(ticket.awaited.get_loop(), []).append(ticket.awaited)
     for loop, awaited in loops.items():

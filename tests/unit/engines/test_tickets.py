@@ -1,5 +1,6 @@
 """The line before a writer: whoever goes away, the others are carried out."""
 
+import asyncio
 import threading
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_batch_has_a_largest_size(line, writer, monkeypatch):
 def test_one_who_goes_away_while_it_waits_is_not_carried_out(line, writer, monkeypatch):
     threads, replies = asked(line, "a", "b")
 
-    def interrupted(ticket):
+    def interrupted(ticket, timeout):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -95,8 +96,8 @@ def test_one_who_goes_away_when_it_should_lead_passes_the_lead_on(line, writer, 
 
     wait, gone = Ticket.wait, []
 
-    def interrupted(ticket):
-        wait(ticket)
+    def interrupted(ticket, timeout):
+        wait(ticket, timeout)
         if ticket.exchange.name == "b":
             gone.append(ticket)
             raise KeyboardInterrupt
@@ -130,3 +131,54 @@ def test_one_who_is_interrupted_before_it_has_taken_a_batch_passes_the_lead_on(l
     del line._gather
     assert line.run(Exchange("d", lambda _: None)) == "d"
     assert sorted(replies) == ["a", "b", "c"]
+
+
+def test_one_who_is_interrupted_when_it_has_just_taken_the_lead_is_replaced(line, writer):
+    """What can be said of that moment is what it leaves: nobody leads, and it looks as if."""
+    line._led = True
+    writer.may.set()
+    assert line.run(Exchange("a", lambda _: None)) == "a"
+    assert not line._led
+    assert line.run(Exchange("b", lambda _: None)) == "b"
+    assert writer.batches == [["a"], ["b"]]
+
+
+async def carried_out(line, *names):
+    return await asyncio.gather(*(line.arun(Exchange(name, lambda _: None)) for name in names))
+
+
+def test_one_who_awaits_is_served_too_where_nobody_leads(line, writer):
+    line._led = True
+    writer.may.set()
+    assert asyncio.run(carried_out(line, "a", "b")) == ["a", "b"]
+    assert not line._led
+    assert writer.batches == [["a", "b"]]
+
+
+@pytest.mark.parametrize("step", ["_release", "_hand_over"])
+def test_one_who_is_interrupted_while_it_tells_the_others_strands_nobody(line, writer, step):
+    told, names = [], ["a", "b", "c", "d"]
+
+    def interrupted(*_):
+        delattr(line, step)
+        raise KeyboardInterrupt
+
+    def ask(name):
+        try:
+            told.append(line.run(Exchange(name, lambda _: None)))
+        except KeyboardInterrupt:
+            told.append("interrupted")
+
+    setattr(line, step, interrupted)
+    threads = [threading.Thread(target=ask, args=(name,)) for name in names]
+    for count, thread in enumerate(threads):
+        thread.start()
+        while len(line._pending) < count or not line._led:
+            pass
+    writer.may.set()
+    for thread in threads:
+        thread.join(10.0)
+    carried_out = [name for batch in writer.batches for name in batch]
+    assert sorted(carried_out) == names
+    assert len(set(told) & set(names)) == len(names) - 1
+    assert told.count("interrupted") == 1
