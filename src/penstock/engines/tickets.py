@@ -5,8 +5,8 @@ meanwhile is the next batch, led by one of those who wait. No thread is kept for
 caller leads itself; for awaiting callers one is borrowed from an executor.
 
 *Interruptions.* Ctrl-C, or whatever else a signal's handler raises, may end the leader's work
-between any two steps, those in which it takes the lead or passes it on as well. Mostly it passes the
-lead on; where it could not, those who wait see before long that nobody leads, and go on.
+between any two steps, those in which it takes the lead or passes it on as well. Mostly it passes
+the lead on; where it could not, those who wait see before long that nobody leads, and go on.
 """
 
 from __future__ import annotations
