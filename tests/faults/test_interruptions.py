@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from penstock.brokers.registry import open_broker
-from penstock.message import Done
+from penstock.message import Done, Message, new_id
+from penstock.plan import Exchange
 
 PROGRAM = Path(__file__).parents[1] / "support" / "interrupted_client.py"
 TIMES = 10_000 if os.environ.get("FAULTS") == "full" else 300
@@ -27,6 +28,29 @@ def place(request, tmp_path):
         return request.param, file, file
     url = request.getfixturevalue(f"{request.param}_url")
     return request.param, url, file if request.param == "rabbit" else url
+
+
+def test_what_an_interrupted_claim_took_is_there_at_once(place, monkeypatch):
+    """Not at the end of its lease: the process lives on, and nobody in it has the message."""
+    _, url, _ = place
+    broker, queue = open_broker(url), f"orders-{new_id()}"
+    execute = broker.engine.execute
+    broker.publish([Message(id=new_id(), queue=queue, headers={"task": "t"}, body=b"[]")])
+
+    def interrupted(command):
+        reply = execute(command)
+        if isinstance(command, Exchange) and command.name.startswith("lease"):
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+        return reply
+
+    monkeypatch.setattr(broker.engine, "execute", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        broker.lease([queue], 1, 600.0, wait=10.0)
+    leases = broker.lease([queue], 1, 600.0, wait=30.0)
+    assert len(leases) == 1
+    assert broker.settle([Done(lease) for lease in leases]) == []
+    broker.close()
 
 
 def all_of(broker):

@@ -134,6 +134,17 @@ class AmqpBroker(AmqpListening):
     ) -> Plan[list[Lease]]:
         return self._leasing(queues, limit, ttl, wait, next(self._tokens))
 
+    def lease(
+        self, queues: Sequence[str], limit: int, ttl: float, wait: float = 0.0
+    ) -> list[Lease]:
+        token = next(self._tokens)
+        try:
+            return drive(self._leasing(queues, limit, ttl, wait, token), self.engine)
+        except BaseException as error:  # Ctrl-C, say; see alease
+            if not isinstance(error, PenstockError):
+                self._in_background(self._unclaiming(token))
+            raise
+
     async def alease(
         self, queues: Sequence[str], limit: int, ttl: float, wait: float = 0.0
     ) -> list[Lease]:

@@ -26,6 +26,7 @@ from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engines.processes import Fate
 from penstock.engines.rows import changed, insert
 from penstock.engines.sqlite import SqliteFile
+from penstock.errors import PenstockError
 from penstock.message import Again, Lease, Message, Settlement
 from penstock.plan import Exchange, Listen, Listener, Plan, Wait, adrive, drive
 from penstock.url import Url
@@ -121,6 +122,17 @@ class SqliteBroker(SqliteLooking):
     ) -> Plan[list[Lease]]:
         return self._leasing(queues, limit, ttl, wait, next(self._claims))
 
+    def lease(
+        self, queues: Sequence[str], limit: int, ttl: float, wait: float = 0.0
+    ) -> list[Lease]:
+        claim = next(self._claims)
+        try:
+            return drive(self._leasing(queues, limit, ttl, wait, claim), self.engine)
+        except BaseException as error:
+            if not isinstance(error, PenstockError):  # Ctrl-C
+                self._give_back(claim)
+            raise
+
     async def alease(
         self, queues: Sequence[str], limit: int, ttl: float, wait: float = 0.0
     ) -> list[Lease]:
@@ -129,12 +141,14 @@ class SqliteBroker(SqliteLooking):
         claim = next(self._claims)
         try:
             return await adrive(self._leasing(queues, limit, ttl, wait, claim), self.engine)
-        except asyncio.CancelledError:  # what it claims, or has claimed, nobody would work on
-            mine = (self._me.id, claim)
-            self.engine.post(
-                Exchange("unclaim", lambda c: c.execute(SQL.unclaim, mine), rings=(WORK,))
-            )
+        except asyncio.CancelledError:
+            self._give_back(claim)
             raise
+
+    def _give_back(self, claim: int) -> None:
+        """What it claims, or has claimed, nobody would work on."""
+        mine = (self._me.id, claim)
+        self.engine.post(Exchange("unclaim", lambda c: c.execute(SQL.unclaim, mine), rings=(WORK,)))
 
     def _leasing(
         self, queues: Sequence[str], limit: int, ttl: float, wait: float, claim: int
