@@ -178,21 +178,19 @@ class PostgresServer:
             line = self._borrow()
             try:
                 replies = line.run(batch, durable=durable, rings=rings, early=exchange.seen_early)
+                self._free.append(line)
             except InTheWay:
-                self._room.release()
                 if attempt == _ATTEMPTS - 1:
                     raise
-            except BaseException as error:
-                self._room.release()
-                if isinstance(error, NoSuchTable):
-                    self._ready = False  # a schema that was dropped may be made anew
+                continue
+            except NoSuchTable:
+                self._ready = False  # a schema that was dropped may be made anew
                 raise
-            else:
-                self._free.append(line)
+            finally:
                 self._room.release()
-                if exchange.seen_early:
-                    self._keen.rouse()
-                return resolved(value, replies)
+            if exchange.seen_early:
+                self._keen.rouse()
+            return resolved(value, replies)
         raise AssertionError  # the last attempt raises or returns
 
     def rings(self, bells: Iterable[str]) -> list[Ring]:
@@ -257,8 +255,10 @@ class PostgresServer:
         """Have the schema there."""
         if not self._ready:
             line = self._borrow()
-            self._free.append(line)
-            self._room.release()
+            try:
+                self._free.append(line)
+            finally:
+                self._room.release()
 
     def connect(self) -> Connection[Any]:
         """A connection of its own for the caller; raises Unavailable, or ConfigError."""

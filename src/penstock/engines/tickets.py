@@ -6,7 +6,8 @@ caller leads itself; for awaiting callers one is borrowed from an executor.
 
 *Interruptions.* Ctrl-C, or whatever else a signal's handler raises, may end the leader's work
 between any two steps, those in which it takes the lead or passes it on as well. Mostly it passes
-the lead on; where it could not, those who wait see before long that nobody leads, and go on.
+the lead on; where it could not, those who wait see before long that nobody leads, and go on, and
+whoever leads next begins with what was left of the last batch.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ class Line:
         self._lock = threading.Lock()
         self._leading = threading.Lock()  # held while a batch is carried out and told of
         self._pending: list[Ticket] = []
+        self._batch: Sequence[Ticket] = ()  # what is carried out, or was when its leader went away
         self._led = False
+        self._watched: AbstractEventLoop | None = None  # where it is looked whether anybody leads
         self._crowd = 1  # how many shared the last commit
         self._executor: Executor | None = None
 
@@ -136,22 +139,23 @@ class Line:
             led, self._led = self._led, True
         if not led:
             self._lead_elsewhere()
-        elif ticket.awaited is not None:
-            ticket.awaited.get_loop().call_later(_LOOKS, self._look_after, ticket, ticket.awaited)
+        elif ticket.awaited is not None and ticket.awaited.get_loop() is not self._watched:
+            self._watched = ticket.awaited.get_loop()
+            self._watched.call_later(_LOOKS, self._watch, self._watched)
 
-    def _look_after(self, ticket: Ticket, awaited: Future[None]) -> None:
-        """In the loop of one that awaits: as :meth:`_stand_by`, every so often."""
-        if ticket.finished:
-            _resolve([awaited])
-        elif not awaited.done():
-            if self._is_forsaken(ticket):
-                self._lead_elsewhere()
-            awaited.get_loop().call_later(_LOOKS, self._look_after, ticket, awaited)
+    def _watch(self, loop: AbstractEventLoop) -> None:
+        """In a loop where some await, every so often: see to it that somebody leads."""
+        if not self._led:
+            self._watched = None
+            return
+        if self._is_forsaken:
+            self._lead_elsewhere()
+        loop.call_later(_LOOKS, self._watch, loop)
 
     def _stand_by(self, ticket: Ticket) -> None:
         try:
             while not ticket.wait(_LOOKS):
-                if ticket.finished or self._is_forsaken(ticket):
+                if ticket.finished or self._is_forsaken:
                     return
         except BaseException:  # Ctrl-C: whoever goes away must not take the lead along
             with self._lock:
@@ -161,28 +165,26 @@ class Line:
                 self._hand_over()
             raise
 
-    def _is_forsaken(self, ticket: Ticket) -> bool:
-        """True when nobody leads, so that its owner has to; then it is in the line again."""
-        if self._leading.locked():
-            return False
-        with self._leading, self._lock:  # so nobody carries it out just now
-            if not ticket.finished and ticket not in self._pending:
-                self._pending.append(ticket)
-        return True
+    @property
+    def _is_forsaken(self) -> bool:
+        """True when nobody leads; or somebody is about to, and will find that it was done."""
+        return not self._leading.locked()
 
     def _leave(self, ticket: Ticket) -> None:
         with contextlib.suppress(ValueError):  # a leader has taken it: it happens all the same
             self._pending.remove(ticket)
 
     def _lead(self, own: Ticket | None = None) -> None:
-        batch: list[Ticket] = []
+        batch: Sequence[Ticket] = ()
         try:
             with self._leading:
+                if self._batch:
+                    self._release(self._batch, None)
                 try:
                     if self._crowd > 1:
                         self._gather()
                     with self._lock:
-                        batch = self._pending[:_LARGEST]
+                        self._batch = batch = self._pending[:_LARGEST]
                         del self._pending[:_LARGEST]
                     self._crowd = len(batch)
                     if batch:
@@ -190,6 +192,7 @@ class Line:
                 finally:
                     if batch != [own]:
                         self._release(batch, own)
+                    self._batch = ()
         finally:
             self._hand_over()
 
@@ -199,7 +202,7 @@ class Line:
         left = [ticket for ticket in others if not ticket.finished]
         if left:
             with self._lock:
-                self._pending[:0] = left
+                self._pending[:0] = [ticket for ticket in left if ticket not in self._pending]
             others = [ticket for ticket in others if ticket.finished]
         _tell(others)
 

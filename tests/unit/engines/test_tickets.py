@@ -182,3 +182,47 @@ def test_one_who_is_interrupted_while_it_tells_the_others_strands_nobody(line, w
     assert sorted(carried_out) == names
     assert len(set(told) & set(names)) == len(names) - 1
     assert told.count("interrupted") == 1
+
+
+def test_what_was_not_carried_out_by_one_who_was_interrupted_twice_is_carried_out_next(line):
+    """In its work, and again while it puts back what it had taken."""
+    told, carried_out = [], []
+    first = threading.Event()
+
+    def carry_out(batch):
+        first.wait()
+        if len(batch) > 1:
+            line._carry_out = go_on
+            raise KeyboardInterrupt
+        go_on(batch)
+
+    def go_on(batch):
+        for ticket in batch:
+            carried_out.append(ticket.exchange.name)
+            ticket.finished = True
+
+    def interrupted(*_):
+        del line._release
+        raise KeyboardInterrupt
+
+    def ask(name):
+        try:
+            line.run(Exchange(name, lambda _: None))
+            told.append(name)
+        except KeyboardInterrupt:
+            told.append("interrupted")
+
+    line._carry_out, line._release = carry_out, interrupted
+    threads = [threading.Thread(target=ask, args=(name,)) for name in "abcd"]
+    for count, thread in enumerate(threads):
+        thread.start()
+        while len(line._pending) < count or not line._led:
+            pass
+    first.set()
+    for thread in threads:
+        thread.join(10.0)
+    assert sorted(told) == ["a", "c", "d", "interrupted"]
+    assert sorted(set(carried_out) - {"b"}) == ["a", "c", "d"]
+    assert len(carried_out) == len(set(carried_out))
+    assert not line._led
+    assert not line._pending
