@@ -155,73 +155,62 @@ def test_one_who_awaits_is_served_too_where_nobody_leads(line, writer):
     assert writer.batches == [["a", "b"]]
 
 
-@pytest.mark.parametrize("step", ["_release", "_hand_over"])
-def test_one_who_is_interrupted_while_it_tells_the_others_strands_nobody(line, writer, step):
-    told, names = [], ["a", "b", "c", "d"]
-
-    def interrupted(*_):
-        delattr(line, step)
-        raise KeyboardInterrupt
+def crowd(line, names):
+    """Threads that stand in line in this order, and what each was told in the end."""
+    told = {}
 
     def ask(name):
         try:
-            told.append(line.run(Exchange(name, lambda _: None)))
+            told[name] = line.run(Exchange(name, lambda _: None))
         except KeyboardInterrupt:
-            told.append("interrupted")
+            told[name] = "interrupted"
 
-    setattr(line, step, interrupted)
     threads = [threading.Thread(target=ask, args=(name,)) for name in names]
     for count, thread in enumerate(threads):
         thread.start()
         while len(line._pending) < count or not line._led:
             pass
+    return threads, told
+
+
+def interrupt_once(line, step):
+    def interrupted(*_):
+        delattr(line, step)
+        raise KeyboardInterrupt
+
+    setattr(line, step, interrupted)
+
+
+@pytest.mark.parametrize("step", ["_release", "_hand_over"])
+def test_one_who_is_interrupted_while_it_tells_the_others_strands_nobody(line, writer, step):
+    interrupt_once(line, step)
+    threads, told = crowd(line, "abcd")
     writer.may.set()
     for thread in threads:
         thread.join(10.0)
-    carried_out = [name for batch in writer.batches for name in batch]
-    assert sorted(carried_out) == names
-    assert len(set(told) & set(names)) == len(names) - 1
-    assert told.count("interrupted") == 1
+    assert sorted(name for batch in writer.batches for name in batch) == ["a", "b", "c", "d"]
+    assert sorted(told) == ["a", "b", "c", "d"]
+    assert sum(reply == "interrupted" for reply in told.values()) == 1
+    assert sum(reply == name for name, reply in told.items()) == 3
 
 
-def test_what_was_not_carried_out_by_one_who_was_interrupted_twice_is_carried_out_next(line):
+def test_what_one_left_who_was_interrupted_twice_is_carried_out_next(line, writer):
     """In its work, and again while it puts back what it had taken."""
-    told, carried_out = [], []
-    first = threading.Event()
 
     def carry_out(batch):
-        first.wait()
         if len(batch) > 1:
-            line._carry_out = go_on
+            line._carry_out = writer
             raise KeyboardInterrupt
-        go_on(batch)
+        writer(batch)
 
-    def go_on(batch):
-        for ticket in batch:
-            carried_out.append(ticket.exchange.name)
-            ticket.finished = True
-
-    def interrupted(*_):
-        del line._release
-        raise KeyboardInterrupt
-
-    def ask(name):
-        try:
-            line.run(Exchange(name, lambda _: None))
-            told.append(name)
-        except KeyboardInterrupt:
-            told.append("interrupted")
-
-    line._carry_out, line._release = carry_out, interrupted
-    threads = [threading.Thread(target=ask, args=(name,)) for name in "abcd"]
-    for count, thread in enumerate(threads):
-        thread.start()
-        while len(line._pending) < count or not line._led:
-            pass
-    first.set()
+    line._carry_out = carry_out
+    interrupt_once(line, "_release")
+    threads, told = crowd(line, "abcd")
+    writer.may.set()
     for thread in threads:
         thread.join(10.0)
-    assert sorted(told) == ["a", "c", "d", "interrupted"]
+    assert told == {"a": "a", "b": "interrupted", "c": "c", "d": "d"}
+    carried_out = [name for batch in writer.batches for name in batch]
     assert sorted(set(carried_out) - {"b"}) == ["a", "c", "d"]
     assert len(carried_out) == len(set(carried_out))
     assert not line._led
