@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.crashpoints import ARMED, reach
 from penstock.engines.bell import Bells
 from penstock.engines.keen import Keen
+from penstock.engines.sqlite_batch import durability, finish, run
 from penstock.engines.sqlite_errors import translated
 from penstock.engines.sqlite_file import Location, connect
 from penstock.engines.tickets import Line, Ticket
@@ -142,7 +143,7 @@ class SqliteFile:
                         ticket.fail(error)
 
     def _transact(self, connection: apsw.Connection, batch: Sequence[Ticket]) -> None:
-        durable, early = _durability(batch)
+        durable, early = durability(batch)
         self._synchronize(connection, durable=durable and not early)
         stage, rings = "begin", []
         try:
@@ -150,7 +151,7 @@ class SqliteFile:
             stage = "run"
             if ARMED:
                 reach("batch.open")
-            rings = _run(connection, batch)
+            rings = run(connection, batch)
             if ARMED:
                 reach("batch.written")
             stage = "commit"
@@ -177,11 +178,11 @@ class SqliteFile:
         the same keys, it is there once.
         """
         if not early:
-            _finish(batch)
+            finish(batch)
         self._bells.ring(rings)
         if early:
             self._sync()
-            _finish(batch)
+            finish(batch)
             self._keen.rouse()
 
     def _failed(
@@ -342,35 +343,6 @@ class SqliteFile:
 
     def __repr__(self) -> str:
         return f"SqliteFile({self.location.path!r})"
-
-
-def _durability(batch: Sequence[Ticket]) -> tuple[bool, bool]:
-    """Whether a batch is durable, and whether all that is so may be seen before."""
-    durable = early = False
-    for ticket in batch:
-        exchange = ticket.exchange
-        if exchange.durable:
-            early = exchange.seen_early and (early or not durable)
-            durable = True
-    return durable, early
-
-
-def _finish(batch: Sequence[Ticket]) -> None:
-    for ticket in batch:
-        ticket.finished = True
-
-
-def _run(connection: apsw.Connection, batch: Sequence[Ticket]) -> list[str]:
-    """Run the exchanges; gives the bells of those that changed something."""
-    rings: list[str] = []
-    for ticket in batch:
-        before = connection.total_changes()
-        ticket.reply = ticket.exchange.run(connection)
-        if ticket.exchange.rings and connection.total_changes() != before:
-            for bell in ticket.exchange.rings:
-                if bell not in rings:
-                    rings.append(bell)
-    return rings
 
 
 async def _heard(listener: Listener, timeout: float | None) -> bool:
