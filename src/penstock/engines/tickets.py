@@ -85,7 +85,7 @@ class Line:
         self._pending: list[Ticket] = []
         self._batch: Sequence[Ticket] = ()  # what is carried out, or was when its leader went away
         self._led = False
-        self._watched: AbstractEventLoop | None = None  # where it is looked whether anybody leads
+        self._watched: set[AbstractEventLoop] = set()  # where it is looked whether anybody leads
         self._crowd = 1  # how many shared the last commit
         self._executor: Executor | None = None
 
@@ -139,14 +139,19 @@ class Line:
             led, self._led = self._led, True
         if not led:
             self._lead_elsewhere()
-        elif ticket.awaited is not None and ticket.awaited.get_loop() is not self._watched:
-            self._watched = ticket.awaited.get_loop()
-            self._watched.call_later(_LOOKS, self._watch, self._watched)
+        elif ticket.awaited is not None and ticket.awaited.get_loop() not in self._watched:
+            self._begin_to_watch(ticket.awaited.get_loop())
+
+    def _begin_to_watch(self, loop: AbstractEventLoop) -> None:
+        with self._lock:
+            self._watched = {loop, *(each for each in self._watched if not each.is_closed())}
+        loop.call_later(_LOOKS, self._watch, loop)
 
     def _watch(self, loop: AbstractEventLoop) -> None:
         """In a loop where some await, every so often: see to it that somebody leads."""
         if not self._led:
-            self._watched = None
+            with self._lock:
+                self._watched.discard(loop)
             return
         if self._is_forsaken:
             self._lead_elsewhere()

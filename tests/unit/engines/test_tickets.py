@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from penstock.engines.tickets import Line
+from penstock.engines.tickets import Line, Ticket
 from penstock.plan import Exchange
 
 
@@ -92,8 +92,6 @@ def test_one_who_goes_away_while_it_waits_is_not_carried_out(line, writer, monke
 
 def test_one_who_goes_away_when_it_should_lead_passes_the_lead_on(line, writer, monkeypatch):
     """The next in line is chosen, and at that moment interrupted."""
-    from penstock.engines.tickets import Ticket
-
     wait, gone = Ticket.wait, []
 
     def interrupted(ticket, timeout):
@@ -153,6 +151,19 @@ def test_one_who_awaits_is_served_too_where_nobody_leads(line, writer):
     assert asyncio.run(carried_out(line, "a", "b")) == ["a", "b"]
     assert not line._led
     assert writer.batches == [["a", "b"]]
+
+
+def test_each_loop_is_watched_once_and_forgotten_when_it_is_closed(line):
+    loops = [asyncio.new_event_loop() for _ in range(3)]
+    line._led = True
+    for loop in loops[:2] * 5:
+        line._post(Ticket(Exchange("a", lambda _: None), loop.create_future()))
+    assert [len(loop._scheduled) for loop in loops] == [1, 1, 0]
+    loops[0].close()
+    line._post(Ticket(Exchange("a", lambda _: None), loops[2].create_future()))
+    assert line._watched == set(loops[1:])
+    for loop in loops:
+        loop.close()
 
 
 def crowd(line, names):
